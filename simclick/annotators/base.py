@@ -1,0 +1,80 @@
+"""The contracts of annotators and of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclick.case import Case
+from simclick.prompts import Round
+from simclick.seeding import Draws
+
+__all__ = ["Annotator", "History", "Noise"]
+
+History = Sequence[Round]
+"""The rounds of an episode so far, oldest first, with what was meant and where it landed."""
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """A policy that looks at truth and current mask and gives the next round.
+
+    Pure: the same arguments give the same rounds; all chance comes from `draws`. An instance
+    holds its options only (constructor keywords), so one serves many episodes at once.
+
+    Attributes:
+        name: Its registered name.
+        version: Raised whenever a proposed round changes; part of a protocol's digest.
+        draws_chance: Whether it ever uses `draws`. Where it does not, a cell without noise is
+            run once, not `repeats` times.
+        kinds: The kinds of prompt it can give; an agent must accept them all.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    draws_chance: ClassVar[bool]
+    kinds: frozenset[str]
+
+    def propose(
+        self,
+        case: Case,
+        masks: NDArray[np.bool_],
+        histories: Sequence[History],
+        draws: Sequence[Draws],
+    ) -> list[Round | None]:
+        """Return the next round of each of B episodes on one case, None where nothing is left.
+
+        Args:
+            case: The case; the annotator may look at its truth.
+            masks: Bool[B, H, W], the current masks (empty before the first answer).
+            histories: The rounds so far of each episode.
+            draws: The keyed draws of each episode's coming step.
+        """
+        ...
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """A seeded perturbation of a round: what was meant stays, where it landed moves.
+
+    Attributes:
+        name: Its registered name.
+        version: Raised whenever a perturbed round changes; part of a protocol's digest.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def perturb(self, round_: Round, case: Case, draws: Draws, level: float) -> Round:
+        """Return the round as it lands: level × fixed standard draws. Level 0 returns it unchanged.
+
+        Args:
+            round_: The round as meant.
+            case: The case (its size, and its object where the level is relative to it).
+            draws: The keyed draws of the step.
+            level: How strong, ≥ 0, in the noise's own unit.
+        """
+        ...

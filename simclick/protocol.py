@@ -1,0 +1,177 @@
+"""Protocols: everything that must be equal for two numbers to be comparable, frozen under an id.
+
+A protocol is an annotator, a noise and its levels, a budget, repeats, a rule for choosing among an
+agent's masks, and where surfaces are measured. It is written once, in ``conf/protocol/ID.yaml``;
+`FROZEN` holds the digest of each, so an edit cannot pass unnoticed. A changed protocol keeps its id
+with a ``+`` and has a digest of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from simclick import registry
+from simclick.annotators.base import Annotator, Noise
+from simclick.errors import ConfigError, unknown_name
+from simclick.prompts import DEFAULT_COSTS, KINDS
+
+__all__ = ["FROZEN", "SELECTION_RULES", "Protocol", "load_protocol", "protocol_names"]
+
+SELECTION_RULES = ("score", "first", "largest", "oracle")
+
+FROZEN: Mapping[str, str] = {}
+"""Digest of each shipped protocol. Never edit a line: supersede it by a new version."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One protocol.
+
+    Attributes:
+        id: Name and version, for example ``noc-v1``.
+        summary: One line for `simclick list`.
+        annotator: Registered name of the annotator.
+        annotator_options: Its options.
+        noise: Registered name of the noise, or ``none``.
+        noise_options: Its options.
+        levels: Noise levels; 0 is the annotator's own prompt. ``(0.0,)`` without noise.
+        budget: Largest cumulative cost, in clicks. A round that would pass it is not given.
+        repeats: Repeats of every cell in which chance plays a part.
+        costs: Cost of each kind of prompt, in clicks.
+        select: Rule for choosing among candidates: ``score``, ``first``, ``largest``, ``oracle``.
+        surface_at: Costs at which surface distances are measured.
+        nsd_tolerance: Tolerance of the normalised surface Dice, in mm where the case has a
+            spacing, else in pixels.
+    """
+
+    id: str
+    annotator: str
+    summary: str = ""
+    annotator_options: Mapping[str, Any] = field(default_factory=dict)
+    noise: str = "none"
+    noise_options: Mapping[str, Any] = field(default_factory=dict)
+    levels: tuple[float, ...] = (0.0,)
+    budget: int = 20
+    repeats: int = 1
+    costs: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_COSTS))
+    select: str = "score"
+    surface_at: tuple[int, ...] = ()
+    nsd_tolerance: float = 2.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(float(level) for level in self.levels))
+        object.__setattr__(self, "surface_at", tuple(int(cost) for cost in self.surface_at))
+        object.__setattr__(self, "annotator_options", dict(self.annotator_options))
+        object.__setattr__(self, "noise_options", dict(self.noise_options))
+        object.__setattr__(self, "costs", {**DEFAULT_COSTS, **self.costs})
+        _check(self)
+
+    def make_annotator(self) -> Annotator:
+        """Return a new annotator with this protocol's options."""
+        cls = registry.annotators.load(self.annotator)
+        annotator: Annotator = _build(cls, f"protocol.annotator ({self.annotator})", self.annotator_options)
+        return annotator
+
+    def make_noise(self) -> Noise | None:
+        """Return a new noise with this protocol's options, or None."""
+        if self.noise == "none":
+            return None
+        cls = registry.noises.load(self.noise)
+        noise: Noise = _build(cls, f"protocol.noise ({self.noise})", self.noise_options)
+        return noise
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that changes a number, with the versions of the rules used."""
+        content = asdict(self)
+        for name in ("id", "summary"):
+            del content[name]
+        content["annotator_version"] = self.make_annotator().version
+        noise = self.make_noise()
+        content["noise_version"] = None if noise is None else noise.version
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def cells(self) -> list[tuple[float, int]]:
+        """Return ``(level, repeat)`` of every episode of a case, in order.
+
+        A cell without chance (level 0 of an annotator that draws none) has repeat 0 only.
+        """
+        chance = self.make_annotator().draws_chance
+        return [
+            (level, repeat)
+            for level in self.levels
+            for repeat in range(self.repeats if chance or level > 0 else 1)
+        ]
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Protocol:
+        """Return a changed protocol: its id ends in ``+`` unless nothing changed.
+
+        Raises:
+            ConfigError: On an unknown key or a bad value.
+        """
+        fields = [name for name in self.__dataclass_fields__ if name != "id"]
+        for key in overrides:
+            if key not in fields:
+                raise unknown_name("key of protocol", key, fields)
+        changed = replace(self, **overrides)
+        if changed.digest == self.digest:
+            return self
+        return replace(changed, id=self.id.rstrip("+") + "+")
+
+
+def _build(cls: Any, what: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{what}: {error}") from None
+
+
+def _check(p: Protocol) -> None:
+    """Refuse values that no run could mean."""
+
+    def need(condition: bool, key: str, value: object, rule: str) -> None:
+        if not condition:
+            raise ConfigError(f"protocol.{key}={value}: {rule}")
+
+    need(isinstance(p.budget, int) and p.budget >= 1, "budget", p.budget, "must be a whole number ≥ 1")
+    need(isinstance(p.repeats, int) and p.repeats >= 1, "repeats", p.repeats, "must be a whole number ≥ 1")
+    need(len(p.levels) > 0, "levels", list(p.levels), "needs at least one level")
+    need(all(0 <= v < float("inf") for v in p.levels), "levels", list(p.levels), "must be finite and ≥ 0")
+    need(len(set(p.levels)) == len(p.levels), "levels", list(p.levels), "must not repeat")
+    need(
+        p.noise != "none" or p.levels == (0.0,), "levels", list(p.levels), "needs a noise, and there is none"
+    )
+    need(p.select in SELECTION_RULES, "select", p.select, f"must be one of {', '.join(SELECTION_RULES)}")
+    need(all(c >= 1 for c in p.surface_at), "surface_at", list(p.surface_at), "must be costs ≥ 1")
+    need(p.nsd_tolerance >= 0, "nsd_tolerance", p.nsd_tolerance, "must be ≥ 0")
+    for kind, cost in p.costs.items():
+        need(kind in KINDS, "costs", kind, f"must be one of {', '.join(KINDS)}")
+        need(isinstance(cost, int) and cost >= 0, f"costs.{kind}", cost, "must be a whole number ≥ 0")
+
+
+def protocol_names() -> list[str]:
+    """Return the ids of all shipped protocols, sorted."""
+    folder = files("simclick.conf.protocol")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def load_protocol(name: str) -> Protocol:
+    """Return a shipped protocol by its id.
+
+    Raises:
+        ConfigError: When there is none of that name.
+    """
+    names = protocol_names()
+    if name not in names:
+        raise unknown_name("protocol", name, names)
+    text = (files("simclick.conf.protocol") / f"{name}.yaml").read_text(encoding="utf-8")
+    return Protocol(**yaml.safe_load(text))
