@@ -167,7 +167,7 @@ class Agent(ABC):
             One prediction per request, in order.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (optional for an agent)
         """Let go of everything held (processes, device memory)."""
 
 

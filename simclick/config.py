@@ -1,0 +1,226 @@
+"""From command-line words to a run: the only place, with ``conf/``, where Hydra lives.
+
+Words are checked before Hydra sees them, so that a wrong name or key is answered in one line with
+the choices and the nearest one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from simclick import registry
+from simclick.errors import ConfigError, unknown_name
+from simclick.harness.engine import Engine
+from simclick.harness.run import RunSpec
+from simclick.harness.specs import AgentSpec, DatasetSpec
+from simclick.protocol import Protocol, load_protocol
+
+__all__ = ["GROUPS", "compose_run", "sweep"]
+
+GROUPS = ("agent", "dataset", "protocol", "engine")
+_OPEN = ("agent.params.", "protocol.annotator_options.", "protocol.noise_options.")
+"""Keys below these are the user's own, so nothing can be said of their names."""
+_PATHS = ("out", "dataset.root", "agent.checkpoint")
+"""Values of these are taken literally, whatever characters a path may hold."""
+
+
+def compose_run(words: Sequence[str]) -> RunSpec:
+    """Return the run that ``key=value`` words describe.
+
+    Raises:
+        ConfigError: On a wrong word; one line.
+    """
+    words = [_literal(word) for word in words]
+    overrides = _parse(words)
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line}: several values are a sweep; add -m")
+    try:
+        with initialize_config_module(config_module="simclick.conf", version_base="1.3"):
+            chosen = [w for w, o in zip(words, overrides, strict=True) if o.key_or_group in GROUPS]
+            _check_groups(overrides)
+            _check_keys(overrides, compose("config", chosen))
+            opened = [_opened(w, o) for w, o in zip(words, overrides, strict=True)]
+            config = compose("config", opened, return_hydra_config=True)
+            choices = dict(config.hydra.runtime.choices)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error)) from None
+    return _run_spec(config, choices, words)
+
+
+def sweep(words: Sequence[str], job: Callable[[RunSpec], None]) -> None:
+    """Run a job for every combination of comma-separated values, by Hydra's own sweeper.
+
+    Args:
+        words: ``key=value`` words, some with several values.
+        job: Called once per combination. ``out`` is the folder of the runs.
+
+    Raises:
+        ConfigError: On a wrong word; nothing was run then.
+    """
+    import sys
+
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+
+    overrides = _parse(words)
+    _check_groups(overrides)
+    with initialize_config_module(config_module="simclick.conf", version_base="1.3"):
+        # Each value of a swept group has keys of its own: only keys of no group can be checked here.
+        _check_keys(
+            [o for o in overrides if str(o.key_or_group).split(".")[0] not in GROUPS], compose("config")
+        )
+
+    def task(config: DictConfig) -> None:
+        choices = dict(HydraConfig.get().runtime.choices)
+        spec = _run_spec(config, choices, list(HydraConfig.get().overrides.task), swept=True)
+        job(spec)
+
+    opened = [_opened(word, override) for word, override in zip(words, overrides, strict=True)]
+    before = sys.argv
+    sys.argv = ["simclick", "--multirun", *opened]
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://simclick.conf", config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error)) from None
+    finally:
+        sys.argv = before
+
+
+def _literal(word: str) -> str:
+    """Quote the value of a path, unless the user did: paths may hold any character."""
+    key, equals, value = word.partition("=")
+    if key not in _PATHS or not equals or value[:1] in {"'", '"'} or value in {"", "null"}:
+        return word
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _parse(words: Sequence[str]) -> list[Override]:
+    for word in words:
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is not of the form key=value, for example agent=grabcut")
+    try:
+        return list(OverridesParser.create().parse_overrides(list(words)))
+    except HydraException as error:
+        raise ConfigError(f"{_one_line(error)} (a value with special characters needs quotes)") from None
+
+
+def _group_choices(group: str) -> list[str]:
+    folder = files("simclick.conf") / group
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+
+
+def _check_groups(overrides: Sequence[Override]) -> None:
+    for override in overrides:
+        if override.key_or_group in GROUPS:
+            choices = _group_choices(str(override.key_or_group))
+            values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+            for value in values:
+                if value not in choices:
+                    raise unknown_name(str(override.key_or_group), str(value), choices)
+
+
+def _check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
+    """Refuse keys that the chosen agent, data set, protocol and engine do not have."""
+    known = _keys(OmegaConf.to_container(config, resolve=False))
+    for override in overrides:
+        key = str(override.key_or_group)
+        if key in GROUPS or key.startswith(("hydra", *_OPEN)) or key in known:
+            continue
+        head = key.split(".")[0]
+        near = [name for name in known if name.split(".")[0] == head] if head in GROUPS else known
+        raise unknown_name("key", key, near or known)
+
+
+def _keys(content: Any, prefix: str = "") -> list[str]:
+    """Return every dotted key of a nested mapping, branches included."""
+    if not isinstance(content, Mapping):
+        return []
+    names = []
+    for key, value in content.items():
+        names += [f"{prefix}{key}", *_keys(value, f"{prefix}{key}.")]
+    return names
+
+
+def _opened(word: str, override: Override) -> str:
+    """Let keys below open mappings be added without Hydra's ``+``."""
+    key = str(override.key_or_group)
+    return f"++{word.lstrip('+')}" if key.startswith(_OPEN) else word
+
+
+def _run_spec(
+    config: DictConfig, choices: Mapping[str, str], words: Sequence[str], swept: bool = False
+) -> RunSpec:
+    content = {k: v for k, v in config.items() if k != "hydra"}
+    plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore[assignment]
+    agent, dataset, engine = dict(plain["agent"]), dict(plain["dataset"]), dict(plain["engine"])
+    protocol = _protocol(choices["protocol"], plain["protocol"])
+    agent_spec = AgentSpec(str(agent.pop("name")), agent)
+    limit = dataset.pop("limit", None)
+    dataset_spec = DatasetSpec(str(dataset.pop("name")), dataset)
+    engine.pop("name")
+    for name in registry.agents, registry.datasets:
+        name.entry((agent_spec if name is registry.agents else dataset_spec).name)
+    leaf = f"{_agent_label(agent_spec)}-{dataset_spec.name}-{protocol.id}"
+    out = plain["out"]
+    folder = Path("runs") / leaf if out is None else Path(str(out)) / leaf if swept else Path(str(out))
+    return RunSpec(
+        agent=agent_spec,
+        dataset=dataset_spec,
+        protocol=protocol,
+        out=folder.expanduser(),
+        seed=_whole("seed", plain["seed"]),
+        save_masks=_flag("save_masks", plain["save_masks"]),
+        limit=None if limit is None else _whole("dataset.limit", limit, 1),
+        engine=Engine(**engine),
+        retry_failed=_flag("retry_failed", plain["retry_failed"]),
+        config={"passed": list(words), "resolved": plain},
+    )
+
+
+def _agent_label(spec: AgentSpec) -> str:
+    if spec.name != "custom":
+        return spec.name
+    return str(spec.options.get("target") or "custom").rpartition(":")[2]
+
+
+def _protocol(choice: str, values: Mapping[str, Any]) -> Protocol:
+    """Return the shipped protocol, or a changed one whose id says so."""
+    shipped = load_protocol(choice)
+    values = dict(values)
+    if values.pop("id") != shipped.id:
+        raise ConfigError(f"protocol.id is fixed: {choice} keeps its id, and gets a + when it is changed")
+    for key in ("levels", "surface_at"):
+        if not isinstance(values[key], list):
+            raise ConfigError(f"protocol.{key}={values[key]}: must be a list, for example [0,1]")
+        if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in values[key]):
+            raise ConfigError(f"protocol.{key}={values[key]}: must be a list of finite numbers")
+    return shipped.with_overrides(values)
+
+
+def _whole(key: str, value: Any, least: int | None = None) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+        raise ConfigError(f"{key}={value}: must be a whole number{'' if least is None else f' ≥ {least}'}")
+    return value
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{key}={value}: must be true or false")
+    return value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,214 @@
+"""The local engine: runs a plan's shards, here or in worker processes, and commits each as it ends.
+
+Batches, numeric threads and random keys do not depend on the number of workers, so neither do the
+rows. A worker that dies (killed, out of memory) costs nothing but time: its shard is tried once more
+by itself; a shard that kills its worker twice becomes failure rows.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_limits
+
+from simclick.agent import Agent
+from simclick.datasets.base import Dataset
+from simclick.episode import Rules
+from simclick.errors import ConfigError
+from simclick.harness.lockstep import Lockstep
+from simclick.harness.plan import Block, Plan
+from simclick.harness.records import Rows
+from simclick.harness.specs import AgentSpec, DatasetSpec
+from simclick.harness.store import RunDirectory
+from simclick.protocol import Protocol
+
+__all__ = ["Engine", "Progress", "numeric_threads"]
+
+Progress = Callable[[int, int], None]
+"""Called with (rounds answered, episodes ended) since the last call."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a plan is run.
+
+    Attributes:
+        workers: Worker processes; 1 runs in this process.
+        threads: Numeric threads of each worker (OpenCV, BLAS, torch), whatever their number.
+    """
+
+    workers: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "threads"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"engine.{name}={value}: must be a whole number ≥ 1")
+
+    def run(
+        self,
+        plan: Plan,
+        directory: RunDirectory,
+        agent: Agent,
+        dataset: Dataset,
+        specs: tuple[AgentSpec, DatasetSpec],
+        progress: Progress,
+    ) -> None:
+        """Run every shard of the plan that the directory does not hold yet.
+
+        Args:
+            plan: The plan.
+            directory: Open for writing.
+            agent: The agent, for a run in this process.
+            dataset: The data set, likewise.
+            specs: How workers make their own agent and data set.
+            progress: Told of rounds and episodes as they end.
+        """
+        done = directory.done
+        todo = [index for index in range(len(plan.shards)) if index not in done]
+        if self.workers == 1 or len(todo) <= 1:
+            rules = Rules(plan.protocol, plan.seed)
+            lockstep = Lockstep(agent, dataset, rules, save_masks=plan.save_masks, on_step=progress)
+            with numeric_threads(self.threads):
+                for index in todo:
+                    directory.commit(index, _run_shard(lockstep, plan.shards[index]))
+            return
+        self._run_workers(plan, directory, todo, specs, progress)
+
+    def _run_workers(
+        self,
+        plan: Plan,
+        directory: RunDirectory,
+        todo: Sequence[int],
+        specs: tuple[AgentSpec, DatasetSpec],
+        progress: Progress,
+    ) -> None:
+        job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self.threads)
+
+        def keep(index: int, rows: Rows) -> None:
+            directory.commit(index, rows)
+            progress(rows.count("steps"), rows.count("episodes"))
+
+        suspects: list[int] = []
+        left = list(todo)
+        while left:
+            undone = self._pool(plan, left, job, self.workers, keep)
+            suspects += undone
+            left = [i for i in left if i not in directory.done and i not in suspects]
+        for index in suspects:
+            if self._pool(plan, [index], job, 1, keep):
+                keep(index, _dead_shard(plan, plan.shards[index]))
+
+    def _pool(
+        self, plan: Plan, todo: Sequence[int], job: _Job, workers: int, keep: Callable[[int, Rows], None]
+    ) -> list[int]:
+        """Run shards in a pool; return those that were under way when a worker died."""
+        waiting = iter(todo)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (job,))
+        running: dict[Future[Rows], int] = {}
+        try:
+
+            def feed() -> None:
+                for index in waiting:
+                    running[pool.submit(_work, plan.shards[index])] = index
+                    if len(running) >= 2 * workers:
+                        return
+
+            feed()
+            while running:
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    keep(running[future], future.result())
+                    del running[future]
+                feed()
+        except BrokenProcessPool:
+            return sorted(running.values())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        return []
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs to make its own lockstep."""
+
+    specs: tuple[AgentSpec, DatasetSpec]
+    protocol: Protocol
+    seed: int
+    save_masks: bool
+    threads: int
+
+
+_lockstep: Lockstep | None = None
+"""A worker process's own lockstep, made once by `_start_worker`."""
+
+
+def _start_worker(job: _Job) -> None:
+    global _lockstep
+    agent_spec, dataset_spec = job.specs
+    agent = agent_spec.make()
+    _limit_threads(job.threads)
+    rules = Rules(job.protocol, job.seed)
+    _lockstep = Lockstep(agent, dataset_spec.make(), rules, save_masks=job.save_masks)
+
+
+def _work(shard: Sequence[Block]) -> Rows:
+    assert _lockstep is not None
+    return _run_shard(_lockstep, shard)
+
+
+def _run_shard(lockstep: Lockstep, shard: Sequence[Block]) -> Rows:
+    rows = Rows()
+    for block in shard:
+        rows.extend(lockstep.run(block))
+    return rows
+
+
+def _dead_shard(plan: Plan, shard: Sequence[Block]) -> Rows:
+    """Return failure rows for a shard whose worker died twice: no answer, Dice 0."""
+    rows = Rows()
+    digests = (plan.agent.digest, plan.protocol.digest)
+    error = "the worker process died (killed, or out of memory), twice"
+    for case in (case for block in shard for case in block.cases):
+        head = (plan.agent.name, plan.protocol.id, plan.dataset.name, case.case_id, plan.noise)
+        about = (case.group, case.modality, case.target)
+        for level, repeat in plan.cells:
+            rows.add("episodes", *head, level, repeat, *about, "failed", error, 0, 0.0, 0.0, *digests)
+    return rows
+
+
+@contextmanager
+def numeric_threads(threads: int) -> Iterator[None]:
+    """Hold numeric libraries to a number of threads, and set it back afterwards."""
+    import cv2
+    import scipy.linalg  # noqa: F401  (brings its own BLAS, which only then can be held back)
+
+    before = cv2.getNumThreads()
+    torch = sys.modules.get("torch")
+    torch_before = torch.get_num_threads() if torch is not None else 0
+    with threadpool_limits(limits=threads):
+        _limit_threads(threads, blas=False)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)
+            if torch is not None:
+                torch.set_num_threads(torch_before)
+
+
+def _limit_threads(threads: int, blas: bool = True) -> None:
+    import cv2
+
+    cv2.setNumThreads(threads)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
+    if blas:
+        threadpool_limits(limits=threads)

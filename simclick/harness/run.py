@@ -1,0 +1,213 @@
+"""One run from beginning to end: plan, open, work, seal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simclick.agent import AgentInfo
+from simclick.harness.engine import Engine
+from simclick.harness.plan import Plan, PlannedCase, make_plan
+from simclick.harness.provenance import now, provenance
+from simclick.harness.specs import AgentSpec, DatasetSpec
+from simclick.harness.store import RunDirectory, check_writable
+from simclick.protocol import Protocol as BenchmarkProtocol
+
+__all__ = ["Display", "Outcome", "RunSpec", "SilentDisplay", "execute"]
+
+RUN_SCHEMA = 1
+"""Version of the layout of a run directory."""
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to run, as plain values.
+
+    Attributes:
+        agent: The agent.
+        dataset: The data set.
+        protocol: The protocol.
+        out: The run directory.
+        seed: Seed of all draws.
+        save_masks: Keep every candidate mask.
+        limit: Take only the first cases, or None.
+        engine: How it is run.
+        retry_failed: Do shards with failed episodes again.
+        config: The configuration as passed and as resolved, for ``run.json``.
+    """
+
+    agent: AgentSpec
+    dataset: DatasetSpec
+    protocol: BenchmarkProtocol
+    out: Path
+    seed: int = 0
+    save_masks: bool = False
+    limit: int | None = None
+    engine: Engine = field(default_factory=Engine)
+    retry_failed: bool = False
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        path: The run directory.
+        plan: Its plan.
+        failed: Number of failed episodes.
+        fresh: Number of episodes done now, not found finished.
+    """
+
+    path: Path
+    plan: Plan
+    failed: int
+    fresh: int
+
+
+class Display(Protocol):
+    """Shows a run's progress to a person."""
+
+    def planning(self, read: int, total: int) -> None:
+        """Show how many cases were read."""
+
+    def working(self, episodes: int, done: int) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Show work: the context gives a function that takes (rounds, episodes) as they end."""
+
+
+class SilentDisplay:
+    """Shows nothing."""
+
+    def planning(self, read: int, total: int) -> None:
+        """Show nothing."""
+
+    def working(self, episodes: int, done: int) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Show nothing."""
+        from contextlib import nullcontext
+
+        return nullcontext(lambda rounds, ended: None)
+
+
+def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
+    """Run, or resume, a run; the directory is sealed when this returns.
+
+    Raises:
+        SimclickError: When something is wrong with what was asked; nothing was written then.
+    """
+    display = display or SilentDisplay()
+    check_writable(spec.out)
+    agent = spec.agent.make()
+    try:
+        dataset = spec.dataset.make()
+        plan = make_plan(
+            agent,
+            dataset,
+            spec.protocol,
+            seed=spec.seed,
+            save_masks=spec.save_masks,
+            limit=spec.limit,
+            progress=display.planning,
+        )
+        per_case = len(plan.cells)
+        expected = tuple(per_case * sum(len(block.cases) for block in shard) for shard in plan.shards)
+        directory = RunDirectory(
+            spec.out,
+            describe(plan, spec),
+            cases_table(plan.cases),
+            save_masks=spec.save_masks,
+            episodes_per_shard=expected,
+        )
+        with directory:
+            if spec.retry_failed:
+                directory.drop(_shards_with_failures(directory))
+            found = sum(expected[shard] for shard in directory.done)
+            if not directory.sealed:
+                start = time.perf_counter()
+                with display.working(plan.episodes, found) as progress:
+                    spec.engine.run(plan, directory, agent, dataset, (spec.agent, spec.dataset), progress)
+                seconds = time.perf_counter() - start
+                directory.seal({"sealed": now(), "episodes": plan.episodes, "seconds": seconds})
+            failed = sum(_failures(directory, shard) for shard in directory.done)
+    finally:
+        agent.close()
+    return Outcome(spec.out, plan, failed, plan.episodes - found)
+
+
+def describe(plan: Plan, spec: RunSpec) -> dict[str, Any]:
+    """Return what ``run.json`` holds."""
+    content = {
+        "schema": RUN_SCHEMA,
+        "plan_digest": plan.digest(),
+        "created": now(),
+        "agent": _info(plan.agent),
+        "dataset": {
+            **asdict(plan.dataset),
+            "sha256": plan.data_sha256(),
+            "cases": len(plan.cases),
+            "groups": plan.groups,
+            "skipped": [asdict(skip) for skip in plan.skipped],
+        },
+        "protocol": {**asdict(plan.protocol), "digest": plan.protocol.digest},
+        "marks": [*plan.agent.marks, *(["oracle selection"] if plan.protocol.select == "oracle" else [])],
+        "seed": plan.seed,
+        "save_masks": plan.save_masks,
+        "episodes": plan.episodes,
+        "engine": asdict(spec.engine),
+        "config": spec.config,
+        "specs": {
+            "agent": {"name": spec.agent.name, "options": dict(spec.agent.options)},
+            "dataset": {"name": spec.dataset.name, "options": dict(spec.dataset.options)},
+            "limit": spec.limit,
+        },
+        **provenance(),
+    }
+    cleaned: dict[str, Any] = json.loads(json.dumps(content, default=str))
+    return cleaned
+
+
+def _info(info: AgentInfo) -> dict[str, Any]:
+    content = {name: getattr(info, name) for name in info.__dataclass_fields__}
+    content["accepts"] = sorted(info.accepts)
+    content["settings"] = dict(info.settings)
+    return {**content, "digest": info.digest, "marks": list(info.marks)}
+
+
+def cases_table(cases: tuple[PlannedCase, ...]) -> pa.Table:
+    """Return what the plan knows of its cases, one row each, in the data set's order."""
+    columns: dict[str, pa.Array] = {
+        name: pa.array([getattr(case, name) for case in cases], type=kind)
+        for name, kind in (
+            ("case_id", pa.string()),
+            ("group", pa.string()),
+            ("modality", pa.string()),
+            ("target", pa.string()),
+            ("family", pa.string()),
+            ("height", pa.int32()),
+            ("width", pa.int32()),
+            ("spacing", pa.list_(pa.float64())),
+            ("area", pa.int64()),
+            ("sha256", pa.string()),
+            ("image_sha256", pa.string()),
+        )
+    }
+    factors = [list(case.factors.items()) for case in cases]
+    columns["factors"] = pa.array(factors, type=pa.map_(pa.string(), pa.float64()))
+    return pa.table(columns)
+
+
+def _failures(directory: RunDirectory, shard: int) -> int:
+    file = directory.path / "episodes" / f"part-{shard:05d}.parquet"
+    status = pq.read_table(file, columns=["status"], partitioning=None)["status"].to_pylist()
+    return sum(value == "failed" for value in status)
+
+
+def _shards_with_failures(directory: RunDirectory) -> list[int]:
+    return [shard for shard in sorted(directory.done) if _failures(directory, shard)]

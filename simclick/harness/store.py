@@ -1,0 +1,228 @@
+"""A run directory on disk: nothing finished is ever lost, nothing is there twice.
+
+A shard (one block, or some joined) is one Parquet file per table. Each file is written under a
+dot-name, flushed to disk and renamed, and the folder is flushed too; the ``episodes`` file comes last
+and is the commit. Opening a directory removes whatever has no ``episodes`` file: the same command
+then does just what is missing. A lock keeps a second writer out, another plan is refused, and a
+finished run is sealed by a manifest of SHA-256 sums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simclick.errors import StoreError
+from simclick.harness.records import TABLES, Rows
+
+__all__ = ["MANIFEST", "RUN", "RunDirectory", "check_writable", "sha256_of", "write_json"]
+
+RUN = "run.json"
+MANIFEST = "manifest.json"
+CASES = "cases.parquet"
+
+
+class RunDirectory:
+    """A run directory, open for writing and locked; use it as a context manager.
+
+    Args:
+        path: The directory; made when missing.
+        description: What ``run.json`` holds; its ``plan_digest`` decides whether the directory
+            belongs to this plan.
+        cases: The table of planned cases, kept in ``cases.parquet``.
+        tables: The tables to keep (without ``masks`` where masks are not saved).
+        episodes_per_shard: Expected number of rows of every ``episodes`` shard.
+
+    Raises:
+        StoreError: When it cannot be written, is in use, or belongs to another plan.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        description: Mapping[str, Any],
+        cases: pa.Table,
+        *,
+        save_masks: bool,
+        episodes_per_shard: tuple[int, ...],
+    ) -> None:
+        self.path = path
+        self._description = dict(description)
+        self._cases = cases
+        self._tables = TABLES if save_masks else tuple(t for t in TABLES if t != "masks")
+        self._expected = episodes_per_shard
+        self._lock = filelock.FileLock(path / ".lock", timeout=0)
+
+    def __enter__(self) -> RunDirectory:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_strangers()  # before the lock leaves a file in somebody's folder
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise StoreError(
+                f"{self.path} is in use by another run; wait for it, or choose another out="
+            ) from None
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(f"cannot write {self.path}: {reason}; choose another out=") from None
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @property
+    def done(self) -> frozenset[int]:
+        """Indices of the shards that are committed."""
+        files = (self.path / "episodes").glob("part-*.parquet")
+        return frozenset(int(file.stem.removeprefix("part-")) for file in files)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the run is finished and sealed."""
+        return (self.path / MANIFEST).is_file()
+
+    def commit(self, shard: int, rows: Rows) -> None:
+        """Write a shard's tables; it is committed once this returns.
+
+        Raises:
+            StoreError: When the disk refuses; earlier shards are untouched.
+        """
+        try:
+            for name in self._tables:
+                self._write_parquet(self._file(name, shard), rows.table(name))
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self.path}: {error.strerror or error}; what was committed is safe, "
+                "make room and run the same command again"
+            ) from None
+
+    def drop(self, shards: Iterable[int]) -> None:
+        """Remove committed shards, so that they are done again; the commit goes first."""
+        (self.path / MANIFEST).unlink(missing_ok=True)
+        for shard in shards:
+            for name in reversed(self._tables):
+                self._file(name, shard).unlink(missing_ok=True)
+        for name in self._tables:
+            _sync_folder(self.path / name)
+
+    def seal(self, extra: Mapping[str, Any]) -> None:
+        """Write the manifest: the SHA-256 of every file of a finished run."""
+        files = [self.path / RUN, self.path / CASES]
+        files += [self._file(name, shard) for name in self._tables for shard in sorted(self.done)]
+        sums = {str(f.relative_to(self.path).as_posix()): sha256_of(f) for f in files}
+        write_json(self.path / MANIFEST, {"files": sums, **extra})
+
+    def _file(self, table: str, shard: int) -> Path:
+        return self.path / table / f"part-{shard:05d}.parquet"
+
+    def _refuse_strangers(self) -> None:
+        """Refuse a directory that holds something else than a run of this plan."""
+        run = self.path / RUN
+        if run.is_file():
+            try:
+                other = json.loads(run.read_text(encoding="utf-8"))["plan_digest"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(f"{run} is damaged ({error}); choose another out=") from None
+            if other != self._description["plan_digest"]:
+                raise StoreError(
+                    f"{self.path} holds another run (its agent, data, protocol, seed or options differ); "
+                    "choose another out=, or remove the folder"
+                )
+        elif any(f for f in self.path.iterdir() if not f.name.startswith(".")):
+            raise StoreError(f"{self.path} is not empty and holds no run; choose another out=")
+
+    def _open(self) -> None:
+        self._refuse_strangers()  # again: another process may have held the lock in between
+        if not (self.path / RUN).is_file():
+            write_json(self.path / RUN, self._description)
+        if not (self.path / CASES).is_file():
+            self._write_parquet(self.path / CASES, self._cases)
+        for name in self._tables:
+            (self.path / name).mkdir(exist_ok=True)
+        committed = {self._file("episodes", shard).name for shard in self.done}
+        for name in self._tables:
+            for file in (self.path / name).iterdir():
+                if file.name not in committed:
+                    file.unlink()
+        for shard in self.done:
+            self._check_shard(shard)
+
+    def _check_shard(self, shard: int) -> None:
+        file = self._file("episodes", shard)
+        try:
+            rows = pq.read_metadata(file).num_rows
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"{file} is damaged ({reason}); remove it to redo its episodes") from None
+        if shard >= len(self._expected) or rows != self._expected[shard]:
+            raise StoreError(f"{file} holds {rows} episodes, not what the plan says; remove it to redo them")
+
+    def _write_parquet(self, target: Path, table: pa.Table) -> None:
+        hidden = target.with_name("." + target.name)
+        with hidden.open("wb") as stream:
+            pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        hidden.replace(target)
+        _sync_folder(target.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output directory that could not be made, before any work begins.
+
+    Raises:
+        StoreError: When the nearest existing ancestor is a file or may not be written.
+    """
+    nearest = path
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise StoreError(f"cannot write {path}: {nearest} is a file, not a folder; choose another out=")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StoreError(f"cannot write {path}: no permission in {nearest}; choose another out=")
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all: hidden, flushed, renamed."""
+    hidden = target.with_name("." + target.name)
+    with hidden.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=2, ensure_ascii=False, allow_nan=False)
+        stream.write("\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    hidden.replace(target)
+    _sync_folder(target.parent)
+
+
+def sha256_of(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk; where the platform has no such call, do nothing."""
+    flags = getattr(os, "O_DIRECTORY", None)
+    if flags is None:
+        return
+    descriptor = os.open(folder, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
