@@ -31,8 +31,11 @@ __all__ = ["GROUPS", "compose_run", "sweep"]
 GROUPS = ("agent", "dataset", "protocol", "engine")
 _OPEN = ("agent.params.", "protocol.annotator_options.", "protocol.noise_options.")
 """Keys below these are the user's own, so nothing can be said of their names."""
-_PATHS = ("out", "dataset.root", "agent.checkpoint")
-"""Values of these are taken literally, whatever characters a path may hold."""
+_LITERAL = (
+    *("out", "agent.checkpoint", "dataset.root"),
+    *("dataset.images", "dataset.masks", "dataset.labels", "dataset.group"),
+)
+"""Values of these, paths and patterns, are taken literally, whatever characters they hold."""
 
 
 def compose_run(words: Sequence[str]) -> RunSpec:
@@ -101,7 +104,7 @@ def sweep(words: Sequence[str], job: Callable[[RunSpec], None]) -> None:
 def _literal(word: str) -> str:
     """Quote the value of a path, unless the user did: paths may hold any character."""
     key, equals, value = word.partition("=")
-    if key not in _PATHS or not equals or value[:1] in {"'", '"'} or value in {"", "null"}:
+    if key not in _LITERAL or not equals or value[:1] in {"'", '"'} or value in {"", "null"}:
         return word
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"{key}='{escaped}'"

@@ -4,9 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
-from support import make_case
 
 from simclick.errors import DataError
+from support import make_case
 
 
 def test_arrays_are_read_only_and_shared_not_copied() -> None:

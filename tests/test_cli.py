@@ -46,7 +46,7 @@ def test_a_run_prints_its_table_and_exits_zero(here: Path, capsys: pytest.Captur
     assert (code, err) == (0, "")
     assert "disc" in out
     assert "noc-v1+" in out
-    assert "NoC" in out
+    assert "Dice to reach" in out
     assert (here / "one" / "manifest.json").is_file()
 
 

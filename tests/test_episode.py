@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import make_case
 
 from simclick.episode import Episode, Ground, Rules, ask
 from simclick.prompts import Round, click
 from simclick.protocol import Protocol, load_protocol
+from support import make_case
 
 NOC = Rules(load_protocol("noc-v1"), seed=0)
 

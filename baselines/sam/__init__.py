@@ -1,1 +1,1 @@
-""""""
+"""The Segment Anything family (extra ``sam``)."""

@@ -45,13 +45,14 @@ class _Encoded:
 
 @dataclass(eq=False)
 class _Track:
-    """One episode under way, with what the harness adds to it."""
+    """One episode under way, with what the harness adds to it: `seen` is what the agent may see."""
 
     episode: Episode
     encoded: _Encoded
     surface: SurfaceTruth | None
     key: tuple[Any, ...]
     memory: Any = None
+    seen: tuple[Round, ...] = ()
     rows: Rows = field(default_factory=Rows)
 
 
@@ -157,6 +158,7 @@ class Lockstep:
                 seconds = (time.perf_counter() - start) / len(group)
                 for track, round_ in zip(group, rounds, strict=True):
                     if round_ is not None:
+                        track.seen += (round_.seen(),)
                         self._prompt_rows(track, round_)
                         asked.append((track, seconds))
             for i in range(0, len(asked), self.agent.batch):
@@ -206,7 +208,7 @@ class Lockstep:
         return Request(
             embedding=track.encoded.embedding,
             size=episode.case.size,
-            rounds=tuple(round_.seen() for round_ in episode.rounds),
+            rounds=track.seen,
             previous=episode.mask if episode.step > 1 else None,
             memory=track.memory,
             seed=episode.draws().agent_seed(),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from support import Batched, Broken, Painter, ToyDataset
 
 from simclick.agent import Agent
 from simclick.episode import Rules
@@ -13,6 +12,7 @@ from simclick.harness.plan import make_plan
 from simclick.harness.records import KEY, Rows, mask_sha256
 from simclick.protocol import Protocol, load_protocol
 from simclick.runlength import decode
+from support import Batched, Broken, Painter, ToyDataset
 
 NOISY = Protocol(
     "p", "center-click", noise="gaussian-click", levels=(0, 4), repeats=2, budget=4, surface_at=(1, 4)

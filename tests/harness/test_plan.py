@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from support import Batched, Painter, ToyDataset
 
 from simclick.agent import AgentInfo
 from simclick.errors import ConfigError, DataError
 from simclick.harness import plan as planning
 from simclick.harness.plan import make_plan
 from simclick.protocol import Protocol, load_protocol
+from support import Batched, Painter, ToyDataset
 
 NOC = load_protocol("noc-v1")
 

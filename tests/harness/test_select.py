@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import make_case
 
 from simclick.agent import Prediction
 from simclick.episode import Ground
 from simclick.errors import AgentError
 from simclick.harness.select import select
 from simclick.runlength import RunLengths, encode
+from support import make_case
 
 GROUND = Ground(make_case())
 TRUTH = GROUND.case.truth

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Painter, ToyDataset
 
 from simclick.episode import Rules
 from simclick.errors import StoreError
@@ -16,6 +15,7 @@ from simclick.harness.records import Rows
 from simclick.harness.run import cases_table
 from simclick.harness.store import RunDirectory, check_writable
 from simclick.protocol import load_protocol
+from support import Painter, ToyDataset
 
 PROTOCOL = load_protocol("noc-v1").with_overrides({"budget": 2})
 PLAN = make_plan(Painter(), ToyDataset(3), PROTOCOL)

@@ -1,0 +1,124 @@
+"""SAM ViT-B, ViT-L and ViT-H with their official checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from segment_anything import sam_model_registry
+from segment_anything.modeling import Sam
+
+from simclick import weights
+from simclick.agent import AgentInfo
+from simclick.baselines.sam.checkpoints import load_weights
+from simclick.baselines.sam.predictor import SamAgent, SamOptions
+from simclick.errors import ConfigError
+
+__all__ = ["SamVitB", "SamVitH", "SamVitL"]
+
+_RANDOM_SEED = 0
+
+
+class _OfficialSam(SamAgent):
+    """A SAM of one of the three official sizes.
+
+    Args:
+        checkpoint: A file; None takes the official one from the cache; ``random`` gives seeded
+            random weights, which check the code path and prove no quality.
+        fetch: Fetch the official checkpoint where the cache lacks it.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        multimask: See `SamOptions`.
+        feed_logits: See `SamOptions`.
+        dtype: See `SamOptions`.
+        encoder_batch: See `SamOptions`.
+
+    Raises:
+        ConfigError: On a bad option, or a checkpoint that is missing or does not fit.
+    """
+
+    size: str
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        fetch: bool = False,
+        device: str = "auto",
+        multimask: str = "first-click",
+        feed_logits: bool = True,
+        dtype: str = "fp32",
+        encoder_batch: int = 1,
+    ) -> None:
+        name = f"sam_{self.size}"
+        options = SamOptions(multimask, feed_logits, resolve_device(device), dtype, encoder_batch)
+        path = self._path(name, checkpoint, fetch)
+        model = self._model(path, name)
+        info = AgentInfo(
+            name=name,
+            version="1",
+            accepts=frozenset({"click", "box"}),
+            settings={
+                "multimask": multimask,
+                "feed_logits": feed_logits,
+                "dtype": dtype,
+                "device": options.device,
+                "image_size": model.image_encoder.img_size,
+            },
+            parameters=sum(p.numel() for p in model.parameters()),
+            training_data="random weights" if path is None else "SA-1B (11 million natural images)",
+            licence="Apache-2.0",
+            weights_sha256=None if path is None else weights.sha256_of(path),
+            random_weights=path is None,
+            uses_previous=feed_logits,
+            source="Kirillov et al., Segment Anything, ICCV 2023",
+        )
+        super().__init__(model, info, options)
+
+    @staticmethod
+    def _path(name: str, checkpoint: str | None, fetch: bool) -> Path | None:
+        if checkpoint == "random":
+            return None
+        if checkpoint is not None:
+            return Path(checkpoint).expanduser()
+        return weights.fetch(name) if fetch else weights.find(name)
+
+    def _model(self, path: Path | None, name: str) -> Sam:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_RANDOM_SEED)
+            model: Sam = sam_model_registry[self.size]()
+        if path is not None:
+            load_weights(model, path, name)
+        return model
+
+
+class SamVitB(_OfficialSam):
+    """SAM with the ViT-B encoder."""
+
+    size = "vit_b"
+
+
+class SamVitL(_OfficialSam):
+    """SAM with the ViT-L encoder."""
+
+    size = "vit_l"
+
+
+class SamVitH(_OfficialSam):
+    """SAM with the ViT-H encoder."""
+
+    size = "vit_h"
+
+
+def resolve_device(device: str) -> str:
+    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        ConfigError: On another name, or where there is no such device.
+    """
+    available = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if available else "cpu"
+    if device not in {"cpu", "cuda"}:
+        raise ConfigError(f"agent.device={device}: must be auto, cpu or cuda")
+    if device == "cuda" and not available:
+        raise ConfigError("agent.device=cuda: torch finds no CUDA device here; use cpu or auto")
+    return device

@@ -1,0 +1,205 @@
+"""SAM as an agent: the official classes, encoded once per image and decoded in batches.
+
+Follows the official ``SamPredictor`` (facebookresearch/segment-anything) step by step: the image is
+resized to the encoder's longest side, normalised and padded; prompts are scaled with it; low-resolution
+logits are scaled up, cut and scaled to the image, and thresholded at 0. On equal weights the logits are
+equal, which the tests check.
+
+Requests are decoded together when they share image, number of points, presence of a box and of a
+previous mask: SAM's padding points take part in its attention, so requests of different form cannot be
+padded to one batch without changing their masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.modeling import Sam
+from segment_anything.utils.transforms import ResizeLongestSide
+
+from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
+from simclick.errors import ConfigError
+from simclick.prompts import Prompt
+
+__all__ = ["DTYPES", "MULTIMASK", "SamAgent", "SamOptions"]
+
+MULTIMASK = ("first-click", "always", "never")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_BATCH = {"cpu": 4, "cuda": 64}
+"""Requests per decode; on a CPU larger batches were measured to be slower per request."""
+
+
+@dataclass(frozen=True)
+class SamOptions:
+    """How a SAM answers.
+
+    Attributes:
+        multimask: When three masks are predicted: ``first-click`` (SAM's own advice: only while
+            there is a single click and nothing else), ``always`` or ``never``.
+        feed_logits: Whether the chosen mask's low-resolution logits are fed back.
+        device: ``cpu`` or ``cuda``.
+        dtype: ``fp32``, ``bf16`` or ``fp16``, by autocast.
+        encoder_batch: Images per encode.
+    """
+
+    multimask: str = "first-click"
+    feed_logits: bool = True
+    device: str = "cpu"
+    dtype: str = "fp32"
+    encoder_batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.multimask not in MULTIMASK:
+            raise ConfigError(f"agent.multimask={self.multimask}: must be one of {', '.join(MULTIMASK)}")
+        if not isinstance(self.feed_logits, bool):
+            raise ConfigError(f"agent.feed_logits={self.feed_logits}: must be true or false")
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"agent.dtype={self.dtype}: must be one of {', '.join(DTYPES)}")
+        if self.dtype == "fp16" and self.device == "cpu":
+            raise ConfigError("agent.dtype=fp16: needs agent.device=cuda; on a CPU use fp32 or bf16")
+        if (
+            isinstance(self.encoder_batch, bool)
+            or not isinstance(self.encoder_batch, int)
+            or self.encoder_batch < 1
+        ):
+            raise ConfigError(f"agent.encoder_batch={self.encoder_batch}: must be a whole number ≥ 1")
+
+
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """An encoded image: Float[1, C, h, w], and its size before padding."""
+
+    features: torch.Tensor
+    input_size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A request in SAM's terms, in the encoder's frame."""
+
+    points: NDArray[np.float64]  # [N, 2]
+    labels: NDArray[np.int64]  # [N]
+    box: NDArray[np.float64] | None  # [4]
+    logits: torch.Tensor | None  # [h, w]
+    multimask: bool
+
+    @property
+    def form(self) -> tuple[int, bool, bool, bool]:
+        """What requests must share to be decoded together."""
+        return len(self.points), self.box is not None, self.logits is not None, self.multimask
+
+
+class SamAgent(Agent):
+    """A `Sam` model as an agent.
+
+    All clicks so far and the latest box are given at every step, with the previous chosen
+    mask's low-resolution logits where `SamOptions.feed_logits` is set.
+
+    Args:
+        model: The model, weights loaded.
+        info: What it is.
+        options: How it answers.
+    """
+
+    def __init__(self, model: Sam, info: AgentInfo, options: SamOptions) -> None:
+        self.info = info
+        self.options = options
+        self.batch = _BATCH[options.device]
+        self.model = model.to(options.device).eval().requires_grad_(False)
+        self._resize = ResizeLongestSide(model.image_encoder.img_size)
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Embedding]:
+        """Encode images in batches of `SamOptions.encoder_batch`."""
+        handles: list[Embedding] = []
+        for i in range(0, len(images), self.options.encoder_batch):
+            chunk = images[i : i + self.options.encoder_batch]
+            # The resizer wants a writable array, and gives a new one.
+            resized = [self._resize.apply_image(image.copy()) for image in chunk]
+            tensors = [torch.as_tensor(r, device=self.options.device).permute(2, 0, 1) for r in resized]
+            padded = torch.stack([self.model.preprocess(t) for t in tensors])
+            with self._autocast():
+                features = self.model.image_encoder(padded)
+            for image, small, one in zip(chunk, resized, features.float().split(1), strict=True):
+                handles.append(Embedding(image, _Features(one, small.shape[:2])))
+        return handles
+
+    def predict(self, requests: Sequence[Request]) -> Sequence[Prediction]:
+        """Answer requests, those of one image and form together."""
+        questions = [self._question(request) for request in requests]
+        together: dict[Any, list[int]] = {}
+        for i, (request, question) in enumerate(zip(requests, questions, strict=True)):
+            together.setdefault((id(request.embedding), question.form), []).append(i)
+        answers: dict[int, Prediction] = {}
+        for indices in together.values():
+            for i in range(0, len(indices), self.batch):
+                chunk = indices[i : i + self.batch]
+                first = requests[chunk[0]]
+                masks = self._decode(first.embedding.data, first.size, [questions[k] for k in chunk])
+                answers.update(zip(chunk, masks, strict=True))
+        return [answers[i] for i in range(len(requests))]
+
+    def _question(self, request: Request) -> _Question:
+        clicks = [p for p in request.prompts if p.kind == "click"]
+        boxes = [p for p in request.prompts if p.kind == "box"]
+        points = np.array([p.landed for p in clicks], dtype=np.float64).reshape(-1, 2)
+        logits = request.memory if self.options.feed_logits else None
+        return _Question(
+            points=self._resize.apply_coords(points, request.size),
+            labels=np.array([int(p.positive) for p in clicks], dtype=np.int64),
+            box=self._resize.apply_boxes(np.array([boxes[-1].landed], np.float64), request.size)[0]
+            if boxes
+            else None,
+            logits=logits,
+            multimask=self._multimask(request.prompts),
+        )
+
+    def _multimask(self, prompts: Sequence[Prompt]) -> bool:
+        if self.options.multimask == "first-click":
+            return len(prompts) == 1 and prompts[0].kind == "click"
+        return self.options.multimask == "always"
+
+    @torch.inference_mode()
+    def _decode(
+        self, image: _Features, size: tuple[int, int], questions: Sequence[_Question]
+    ) -> list[Prediction]:
+        """Decode questions of one form on one image."""
+        device, first = self.options.device, questions[0]
+        points = boxes = logits = None
+        if len(first.points):
+            coords = np.stack([q.points for q in questions])
+            labels = np.stack([q.labels for q in questions])
+            points = (
+                torch.as_tensor(coords, dtype=torch.float, device=device),
+                torch.as_tensor(labels, dtype=torch.int, device=device),
+            )
+        if first.box is not None:
+            boxes = torch.as_tensor(
+                np.stack([q.box for q in questions if q.box is not None]), dtype=torch.float, device=device
+            )
+        if first.logits is not None:
+            logits = torch.stack([q.logits for q in questions if q.logits is not None])[:, None]
+        with self._autocast():
+            sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=logits)
+            low, scores = self.model.mask_decoder(
+                image_embeddings=image.features,
+                image_pe=self.model.prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=first.multimask,
+            )
+        low, scores = low.float(), scores.float().cpu().numpy()
+        full = self.model.postprocess_masks(low, image.input_size, size) > self.model.mask_threshold
+        masks = full.cpu().numpy()
+        return [Prediction(masks[i], scores[i], list(low[i])) for i in range(len(questions))]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if self.options.dtype == "fp32":
+            return nullcontext()
+        return torch.autocast(self.options.device, dtype=DTYPES[self.options.dtype])

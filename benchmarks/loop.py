@@ -1,0 +1,160 @@
+"""Everything around the model, per click: ours beside RITM's evaluation loop, in one run.
+
+    python benchmarks/loop.py --ritm CHECKOUT_OF_RITM [--masks FOLDER]
+
+Both loops get the same probability maps for the same masks and threshold them; neither runs a network. RITM's
+loop is its `evaluate_sample`: next click, threshold, IoU. Ours is a whole block of the engine: load and
+check the case, next click, threshold, choice, Dice and IoU, hash of the mask, rows, Arrow tables; the
+last column adds the commit to disk. Without RITM's code only our times are shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from workload import STEPS, converging, disc, masks, resized, ritm
+
+from simclick.agent import Agent, AgentInfo, Prediction, Request
+from simclick.case import Case
+from simclick.datasets.base import Dataset, DatasetInfo
+from simclick.episode import Rules
+from simclick.harness.lockstep import Lockstep
+from simclick.harness.plan import make_plan
+from simclick.harness.records import SCHEMAS
+from simclick.harness.run import cases_table
+from simclick.harness.store import RunDirectory
+from simclick.protocol import load_protocol
+
+Maps = list[NDArray[np.float32]]
+
+
+class OneCase(Dataset):
+    """One mask."""
+
+    def __init__(self, truth: NDArray[np.bool_]) -> None:
+        super().__init__()
+        self.info = DatasetInfo("bench")
+        image = np.zeros((*truth.shape, 3), np.uint8)
+        self.case = Case("0", "bench", image, truth, group="0", modality="", target="")
+
+    def references(self) -> Sequence[int]:
+        return [0]
+
+    def load(self, reference: int) -> Case:
+        return self.case
+
+
+class Scripted(Agent):
+    """Answers step k with the k-th map, thresholded."""
+
+    def __init__(self, maps: Maps) -> None:
+        self.info = AgentInfo("scripted")
+        self.maps = maps
+
+    def predict(self, requests: Sequence[Request]) -> Sequence[Prediction]:
+        return [Prediction((self.maps[len(r.rounds) - 1] > 0.49)[None]) for r in requests]
+
+
+class ScriptedPredictor:
+    """The same for RITM's loop."""
+
+    def __init__(self, maps: Maps) -> None:
+        self.maps = maps
+
+    def set_input_image(self, image: object) -> None:
+        self.step = -1
+
+    def get_prediction(self, clicker: object) -> NDArray[np.float32]:
+        self.step += 1
+        return self.maps[self.step]
+
+
+def timed(function: Callable[[], int], repeats: int) -> float:
+    """Return the median of milliseconds per step; the first call warms up."""
+    function()
+    values = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        steps = function()
+        values.append((time.perf_counter() - start) / steps * 1000)
+    return median(values)
+
+
+def ours(truth: NDArray[np.bool_], maps: Maps, store: Path | None) -> Callable[[], int]:
+    """Return one block of the engine as a function that returns its number of steps."""
+    protocol = load_protocol("noc-v1").with_overrides({"surface_at": []})
+    agent, dataset = Scripted(maps), OneCase(truth)
+    plan = make_plan(agent, dataset, protocol)
+    lockstep = Lockstep(agent, dataset, Rules(protocol, 0))
+
+    def run() -> int:
+        rows = lockstep.run(plan.blocks[0])
+        if store is None:
+            for name in SCHEMAS:
+                rows.table(name)
+        else:
+            with tempfile.TemporaryDirectory(dir=store) as folder:
+                options = {"save_masks": False, "episodes_per_shard": (1,)}
+                with RunDirectory(Path(folder), {"plan_digest": ""}, cases_table(plan.cases), **options) as d:
+                    start = time.perf_counter()
+                    d.commit(0, rows)
+                    commits.append(time.perf_counter() - start)
+        return rows.count("steps")
+
+    commits: list[float] = []
+    run.commits = commits  # type: ignore[attr-defined]
+    return run
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ritm", type=Path, help="a checkout of RITM's repository")
+    parser.add_argument("--masks", type=Path, help="a folder of 0/255 PNG masks")
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    evaluation = ritm(options.ritm) if options.ritm else None
+    name, typical = masks(options.masks)
+    print(f"typical: {len(typical)} {name}, {STEPS} converging predictions; large: a disc of 41 %")
+    print(f"OpenCV threads: {cv2.getNumThreads()}; medians of {options.repeats}, milliseconds per click")
+    print(f"{'':>14} {'RITM loop':>10} {'ours':>8} {'ratio':>7} {'+ commit':>9}")
+    for size in (256, 512, 1024):
+        for kind in ("typical", "large"):
+            truths = [resized(m, size) for m in typical] if kind == "typical" else [disc(size)]
+            line(evaluation, f"{kind} {size}²", truths, options.repeats)
+
+
+def line(evaluation: object, label: str, truths: list[NDArray[np.bool_]], repeats: int) -> None:
+    """Measure one row of the table."""
+    peer, mine, commit = [], [], []
+    for seed, truth in enumerate(truths):
+        maps = converging(truth, seed)
+        if evaluation is not None:
+            gt, image = truth.astype(np.int32), np.zeros((*truth.shape, 3), np.uint8)
+            predictor = ScriptedPredictor(maps)
+
+            def loop(gt=gt, image=image, predictor=predictor) -> int:  # type: ignore[no-untyped-def]
+                return len(evaluation.evaluate_sample(image, gt, predictor, 1.01, max_clicks=STEPS)[1])  # type: ignore[attr-defined]
+
+            peer.append(timed(loop, repeats))
+        mine.append(timed(ours(truth, maps, None), repeats))
+        with tempfile.TemporaryDirectory() as folder:
+            run = ours(truth, maps, Path(folder))
+            steps = run()
+            run()
+            commit.append(median(run.commits) / steps * 1000)  # type: ignore[attr-defined]
+    theirs = f"{median(peer):10.2f}" if peer else f"{'-':>10}"
+    ratio = f"{median(a / b for a, b in zip(peer, mine, strict=True)):6.1f}x" if peer else f"{'-':>7}"
+    print(f"{label:>14} {theirs} {median(mine):8.3f} {ratio} {median(commit):9.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

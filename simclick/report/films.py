@@ -1,0 +1,233 @@
+"""Episodes as they can be shown: the image again, the prompts in order, and the masks if kept.
+
+The image and the truth are not in a run directory: they are loaded again from the data set that
+``run.json`` names, and checked against the hash that was planned. Nothing is computed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+
+from simclick.case import Case
+from simclick.datasets.base import Dataset
+from simclick.errors import DataError, SimclickError, StoreError
+from simclick.harness.reading import Run
+from simclick.harness.specs import DatasetSpec
+from simclick.prompts import Prompt, Round
+from simclick.runlength import decode
+
+__all__ = ["CaseLoader", "Film", "Shot", "load_films"]
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One step of an episode.
+
+    Attributes:
+        step: From 1.
+        cost: Cumulative cost in clicks.
+        dice: Dice of the mask.
+        mask: Bool[H, W], the chosen mask; None where masks were not kept.
+    """
+
+    step: int
+    cost: int
+    dice: float
+    mask: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """One episode.
+
+    Attributes:
+        case_id: The case.
+        level: Noise level.
+        repeat: Repeat.
+        target: Name of the object.
+        shots: Its answered steps.
+        rounds: The rounds, as meant and as landed; one per step, and one more where the agent
+            failed to answer the last.
+        error: Why it failed, or "".
+    """
+
+    case_id: str
+    level: float
+    repeat: int
+    target: str
+    shots: tuple[Shot, ...]
+    rounds: tuple[Round, ...]
+    error: str
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether every step's mask was kept."""
+        return all(shot.mask is not None for shot in self.shots)
+
+    @property
+    def final_dice(self) -> float:
+        """Dice at the end; 0 for a failure."""
+        return 0.0 if self.error or not self.shots else self.shots[-1].dice
+
+    def at_cost(self, cost: int) -> Shot | None:
+        """Return the last step with at most this cost, or None before the first."""
+        found = [shot for shot in self.shots if shot.cost <= cost]
+        return found[-1] if found else None
+
+
+class CaseLoader:
+    """Loads the cases of a run again, by id.
+
+    Args:
+        run: The run; the data set is made from what its ``run.json`` says, on first use.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @cached_property
+    def _dataset(self) -> Dataset:
+        spec = self._run.description["specs"]["dataset"]
+        return DatasetSpec(str(spec["name"]), dict(spec["options"])).make()
+
+    @cached_property
+    def _planned(self) -> dict[str, tuple[int, str]]:
+        cases = self._run.cases()
+        return {
+            case_id: (index, sha256)
+            for index, (case_id, sha256) in enumerate(zip(cases["case_id"], cases["sha256"], strict=True))
+        }
+
+    def load(self, case_id: str) -> Case:
+        """Return a case of the run.
+
+        Raises:
+            DataError: When it cannot be loaded, or is no longer what was planned; says why.
+        """
+        index, sha256 = self._planned[case_id]
+        try:
+            case = self._find(case_id, index)
+        except SimclickError as error:
+            raise DataError(f"its image cannot be loaded again: {error}") from None
+        except Exception as error:  # a data set may be gone in any way: a report goes on without it
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(f"its image cannot be loaded again: {reason}") from error
+        if case is None:
+            raise DataError(f"its image cannot be loaded again: the data set has no case {case_id!r} any more")
+        if case.sha256() != sha256:
+            raise DataError("its image or mask changed since the run; it is not shown")
+        return case
+
+    def _find(self, case_id: str, index: int) -> Case | None:
+        """Return a case: from its planned place, else by looking through the data set."""
+        references = self._dataset.references()
+        if index < len(references):
+            case = self._dataset.load(references[index])
+            if case.case_id == case_id:
+                return case
+        return next((case for case in self._dataset if case.case_id == case_id), None)
+
+
+def load_films(run: Run, wanted: Sequence[tuple[str, float, int]]) -> list[Film]:
+    """Return episodes of a run, in the order asked for.
+
+    Args:
+        run: The run.
+        wanted: ``(case_id, level, repeat)`` of each; all must exist.
+
+    Raises:
+        StoreError: When rows cannot be read, or a kept mask does not fit its image.
+    """
+    ids = sorted({case_id for case_id, _, _ in wanted})
+    tables = {name: _read(run, name, ids) for name in ("episodes", "steps", "prompts")}
+    tables["masks"] = _read(run, "masks", ids) if run.description.get("save_masks") else pd.DataFrame()
+    cases = run.cases().set_index("case_id")
+    films = []
+    for case_id, level, repeat in wanted:
+        size = (int(cases.at[case_id, "height"]), int(cases.at[case_id, "width"]))
+        rows = {name: _of(table, case_id, level, repeat) for name, table in tables.items()}
+        films.append(_film(run, rows, size))
+    return films
+
+
+def _read(run: Run, table: str, case_ids: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of some cases, from committed shards only."""
+    names = sorted(f.name for f in (run.path / "episodes").glob("part-*.parquet"))
+    files = [str(run.path / table / name) for name in names if (run.path / table / name).is_file()]
+    if not files:
+        return pd.DataFrame()
+    try:
+        rows = ds.dataset(files, format="parquet").to_table(filter=ds.field("case_id").isin(list(case_ids)))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{run.path / table}: {str(error).splitlines()[0]}") from None
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
+
+
+def _of(table: pd.DataFrame, case_id: str, level: float, repeat: int) -> pd.DataFrame:
+    if not len(table):
+        return table
+    chosen = (table["case_id"] == case_id) & (table["level"] == level) & (table["repeat"] == repeat)
+    rows = table[chosen]
+    order = [c for c in ("step", "index", "candidate") if c in rows.columns]
+    return rows.sort_values(order, kind="stable") if order else rows
+
+
+def _film(run: Run, rows: dict[str, pd.DataFrame], size: tuple[int, int]) -> Film:
+    episode = rows["episodes"].iloc[0]
+    masks = _masks(run, rows, size)
+    shots = tuple(
+        Shot(int(r.step), int(r.cost), float(r.dice), masks.get((int(r.step), int(r.chosen))))
+        for r in rows["steps"].itertuples()
+        if r.chosen >= 0  # the step at which an agent failed has no mask
+    )
+    return Film(
+        str(episode["case_id"]),
+        float(episode["level"]),
+        int(episode["repeat"]),
+        str(episode["target"]),
+        shots,
+        tuple(_rounds(rows["prompts"])),
+        str(episode["error"] or "no reason was recorded") if episode["status"] == "failed" else "",
+    )
+
+
+def _masks(
+    run: Run, rows: dict[str, pd.DataFrame], size: tuple[int, int]
+) -> dict[tuple[int, int], NDArray[np.bool_]]:
+    """Return the kept masks by ``(step, candidate)``."""
+    if not len(rows["masks"]):
+        return {}
+    try:
+        return {
+            (int(r.step), int(r.candidate)): decode(np.asarray(r.counts), size)
+            for r in rows["masks"].itertuples()
+        }
+    except ValueError as error:
+        raise StoreError(f"{run.path / 'masks'}: a mask of case {rows['masks'].iloc[0]['case_id']}: {error}") from None
+
+
+def _rounds(prompts: pd.DataFrame) -> Iterator[Round]:
+    if not len(prompts):
+        return
+    for _, rows in prompts.groupby("step", sort=True):
+        yield Round(
+            tuple(
+                Prompt(
+                    r.kind,
+                    tuple(int(v) for v in r.landed),
+                    bool(r.positive),
+                    tuple(int(v) for v in r.meant),
+                    bool(r.meant_positive),
+                    r.text,
+                )
+                for r in rows.itertuples()
+            )
+        )

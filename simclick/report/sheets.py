@@ -1,0 +1,175 @@
+"""Contact sheets: the best, the median and the worst episode of every agent, with its clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from simclick.case import Case
+from simclick.envs.rendering import Box, crop_around, draw
+from simclick.errors import DataError
+from simclick.harness.reading import Run
+from simclick.report.films import CaseLoader, Film, load_films
+from simclick.report.style import MUTED, drawing
+
+__all__ = ["LEGEND", "Sheet", "Strip", "Tile", "make_sheet", "sheet_figure", "shown_part", "strip_tiles"]
+
+LEGEND = (
+    "Dashed yellow: truth. Blue: the agent's mask. Green plus: positive click. Orange minus: negative "
+    "click. Numbers: order of the clicks."
+)
+NO_MASKS = "Masks were not kept (save_masks=true keeps them): clicks and truth only."
+SHOWN_AT = (1, 5)
+"""Costs at which a strip shows the mask, besides the end."""
+CLOSE = 0.6
+"""An object is shown closer where that needs less than this share of the image's longer side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One picture and its caption.
+
+    Attributes:
+        caption: What it shows, for example ``5 clicks: Dice 0.812``.
+        picture: UInt8[h, w, 3].
+    """
+
+    caption: str
+    picture: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """One episode as a row of pictures.
+
+    Attributes:
+        rank: ``best``, ``median`` or ``worst``.
+        case_id: The case.
+        target: Name of the object.
+        area: Mean Dice over all clicks, by which it was chosen.
+        text: What to say below: a failure's reason, why there is no picture.
+        tiles: Its pictures; empty when the image could not be loaded.
+    """
+
+    rank: str
+    case_id: str
+    target: str
+    area: float
+    text: str
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """The contact sheet of one agent on one data set.
+
+    Attributes:
+        label: The agent.
+        strips: Its strips.
+        note: What holds for all of them, or "".
+    """
+
+    label: str
+    strips: tuple[Strip, ...]
+    note: str
+
+
+def make_sheet(label: str, run: Run, loader: CaseLoader, episodes: pd.DataFrame) -> Sheet:
+    """Return the contact sheet of an agent.
+
+    Args:
+        label: The agent's label.
+        run: Its run on the data set.
+        loader: Loads the run's cases.
+        episodes: The episodes of the run at one noise level, with their ``area``.
+    """
+    chosen = _best_median_worst(episodes)
+    films = load_films(run, [(str(r["case_id"]), float(r["level"]), int(r["repeat"])) for _, r in chosen])
+    strips = [
+        _strip(rank, film, loader, float(row["area"])) for (rank, row), film in zip(chosen, films, strict=True)
+    ]
+    return Sheet(label, tuple(strips), "" if run.description.get("save_masks") else NO_MASKS)
+
+
+def _best_median_worst(episodes: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    """Return the best, median and worst episode by area; ties go to the first case id."""
+    order = episodes.sort_values(["area", "case_id", "repeat"], ascending=[False, True, True], kind="stable")
+    worst = order["area"].to_numpy()
+    last = int(np.flatnonzero(worst == worst[-1])[0])
+    places = {"best": 0, "median": (len(order) - 1) // 2, "worst": last}
+    return [(rank, order.iloc[place]) for rank, place in places.items()]
+
+
+def _strip(rank: str, film: Film, loader: CaseLoader, area: float) -> Strip:
+    text = f"The agent failed: {film.error}" if film.error else ""
+    try:
+        tiles = strip_tiles(film, loader.load(film.case_id))
+    except DataError as error:
+        text, tiles = f"{text} Not shown: {error}".strip(), ()
+    return Strip(rank, film.case_id, film.target, area, text, tiles)
+
+
+def strip_tiles(film: Film, case: Case) -> tuple[Tile, ...]:
+    """Return an episode as few pictures: the truth, then the masks after 1 and 5 clicks and at the end."""
+    crop = shown_part(film, case)
+    tiles = [Tile("truth" if crop is None else "truth, whole image", draw(case.image, case.truth))]
+    last = film.shots[-1].cost if film.shots else 0
+    if not film.shots or not film.has_masks:
+        dice = f": Dice {film.final_dice:.3f}" if film.shots else ""
+        picture = draw(case.image, case.truth, None, film.rounds, crop=crop)
+        return (*tiles, Tile(f"{_clicks(last)}{dice}", picture))
+    shots = {s.step: s for s in (film.at_cost(cost) for cost in (*SHOWN_AT, last)) if s is not None}
+    for shot in shots.values():
+        picture = draw(case.image, case.truth, shot.mask, film.rounds[: shot.step], crop=crop)
+        tiles.append(Tile(f"{_clicks(shot.cost)}: Dice {shot.dice:.3f}", picture))
+    return tuple(tiles)
+
+
+def shown_part(film: Film, case: Case) -> Box | None:
+    """Return the part of the image to show: a closer look where object, masks and clicks are small."""
+    masks = [case.truth, *(shot.mask for shot in film.shots if shot.mask is not None)]
+    x0, y0, x1, y1 = crop = crop_around(masks, film.rounds)
+    near = max(x1 - x0 + 1, y1 - y0 + 1) < CLOSE * max(case.size)
+    return crop if near else None
+
+
+def _clicks(cost: int) -> str:
+    return f"{cost} click{'' if cost == 1 else 's'}"
+
+
+def sheet_figure(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], legend: str = LEGEND) -> Figure:
+    """Return pictures in rows, each row with a heading, each picture with its caption."""
+    columns = max([1, *(len(tiles) for _, tiles in rows)])
+    side, gap, head = 2.3, 0.08, 0.28
+    tall = [max([0.6, *(t.picture.shape[0] / max(t.picture.shape[:2]) for t in tiles)]) for _, tiles in rows]
+    width = max(columns * (side + gap) + gap, 4.8)
+    height = sum(side * h + 2 * head for h in tall) + 0.45 + 0.6
+    with drawing():
+        figure = Figure((width, height))
+        figure.text(gap / width, 1 - 0.14 / height, title, va="top", fontsize=11, fontweight="bold")
+        top = height - 0.45
+        for (heading, tiles), h in zip(rows, tall, strict=True):
+            figure.text(gap / width, (top - 0.06) / height, heading, va="top", fontsize=8.5)
+            for column, tile in enumerate(tiles):
+                left = gap + column * (side + gap)
+                box = (left / width, (top - head - side * h) / height, side / width, side * h / height)
+                axes = figure.add_axes(box)
+                axes.imshow(tile.picture, interpolation="antialiased")
+                axes.set_axis_off()
+                axes.set_anchor("NW")
+                figure.text(left / width, (top - head - side * h - 0.05) / height, tile.caption, va="top",
+                            fontsize=7.5, color=MUTED)  # fmt: skip
+            top -= side * h + 2 * head
+        figure.text(gap / width, 0.1 / height, _wrapped(legend, int(width * 15)), va="bottom", fontsize=7, color=MUTED)
+    return figure
+
+
+def _wrapped(text: str, width: int) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, width))

@@ -1,0 +1,336 @@
+"""The tables of a board, as grids; and the tidy tables with every number.
+
+Nothing is computed here: numbers come from `simclick.statistics` by way of `Board`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from simclick.report.boards import THRESHOLDS, Board, Standing
+from simclick.report.grid import Column, Grid, Row, Style, Value, best_of
+
+__all__ = [
+    "average_grid",
+    "board_grids",
+    "breakdown_grid",
+    "clicks_grid",
+    "dice_grid",
+    "pairs_grid",
+    "slug",
+    "surface_grid",
+    "threshold",
+    "tidy_pairs",
+    "tidy_summary",
+    "time_grid",
+]
+
+INTERVAL = "Brackets: 95 % interval, studentised bootstrap over groups."
+
+
+def slug(*names: str) -> str:
+    """Return names joined as a file name: letters, digits and ``._+-`` stay, others become ``-``."""
+    return "_".join(re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip(".-") or "x" for name in names if name)
+
+
+def threshold(tau: float) -> str:
+    """Return a threshold with two decimals."""
+    return f"{tau:.2f}"
+
+
+def board_grids(board: Board) -> dict[str, list[Grid]]:
+    """Return the tables of a board by kind: ``main``, ``pairs``, ``breakdown``, ``more``."""
+    pairs: list[tuple[str, float | None]] = []
+    if len({*board.pairs["agent_a"], *board.pairs["agent_b"]}) > 1:
+        costs = dict.fromkeys((_middle(board.costs), 1, board.costs[-1]))
+        pairs = [*(("dice", float(cost)) for cost in costs), ("noc", 0.90), ("area", None)]
+    subsets = ("target", "modality") if board.dataset else ("dataset", "modality", "target")
+    shown = (("area", None), ("dice", float(_middle(board.costs))), ("noc", 0.90))
+    return {
+        "main": [dice_grid(board), clicks_grid(board)],
+        "pairs": [pairs_grid(board, statistic, at) for statistic, at in pairs],
+        "breakdown": [
+            breakdown_grid(board, by, statistic, at)
+            for by in subsets
+            if len(board.subsets(by)) > 1
+            for statistic, at in shown
+        ],
+        "more": [
+            average_grid(board),
+            *([surface_grid(board)] if board.surface_costs else []),
+            time_grid(board),
+        ],
+    }
+
+
+def _middle(costs: Sequence[int]) -> int:
+    """Return cost 5, or the largest below it."""
+    return max(cost for cost in costs if cost <= 5)
+
+
+def clicks_grid(board: Board) -> Grid:
+    """Return clicks to a Dice (capped mean) beside the share of cases that never reach it."""
+    columns = []
+    for tau in THRESHOLDS:
+        name = threshold(tau)
+        columns.append(Column(f"noc@{name}", "clicks", "clicks", f"Dice ≥ {name}"))
+        columns.append(Column(f"nof@{name}", "not reached", "share", f"Dice ≥ {name}"))
+    rows = _rows(board, [*_measures("noc", THRESHOLDS), *_measures("nof", THRESHOLDS)])
+    budget = board.section.budget
+    note = f"Clicks: mean over cases; a target that {budget} clicks do not reach counts as {budget}."
+    title = f"Clicks to reach a Dice (NoC) on {board.title}"
+    return _grid(board, "clicks", title, [*columns, *_COUNTS], rows, ["noc", "nof"], [note])
+
+
+def dice_grid(board: Board) -> Grid:
+    """Return mean Dice after some clicks, and the mean over all clicks."""
+    head = "Dice after … clicks"
+    columns = [Column(f"dice@{cost}", str(cost), "dice", head) for cost in board.costs]
+    columns.append(Column("area", f"mean of 1…{board.section.budget}", "dice", head))
+    rows = _rows(board, [*_measures("dice", board.costs), ("area", None)])
+    title = f"Dice after a number of clicks on {board.title}"
+    return _grid(board, "dice", title, [*columns, *_COUNTS], rows, ["dice", "area"])
+
+
+def average_grid(board: Board) -> Grid:
+    """Return averages over cases beside averages over targets."""
+    wanted: list[tuple[str, float | None, Style, str]] = [
+        ("noc", 0.90, "clicks", "clicks to Dice ≥ 0.90"),
+        ("dice", 1, "dice", "Dice after 1"),
+        ("dice", _middle(board.costs), "dice", f"Dice after {_middle(board.costs)}"),
+        ("area", None, "dice", f"mean Dice of 1…{board.section.budget}"),
+    ]
+    columns, rows = [], []
+    wanted = list({(name, at): (name, at, style, head) for name, at, style, head in wanted}.values())
+    for statistic, at, style, head in wanted:
+        for average in ("micro", "macro"):
+            columns.append(Column(f"{_key(statistic, at)}_{average}", average, style, head))
+    for standing in board.standings:
+        values = {
+            f"{_key(statistic, at)}_{average}": board.numbers.value(
+                standing.label, statistic, at, average=average
+            )
+            for statistic, at, _, _ in wanted
+            for average in ("micro", "macro")
+        }
+        rows.append(Row(standing.label, values, standing.marks, standing.part))
+    title = f"Averages over cases (micro) and over targets (macro) on {board.title}"
+    note = f"Macro: the mean of the means of {len(board.subsets('target'))} targets."
+    return _grid(board, "averages", title, columns, rows, ["noc", "dice", "area"], [note])
+
+
+def pairs_grid(board: Board, statistic: str, at: float | None) -> Grid:
+    """Return the paired differences, row minus column, between agents that may be compared."""
+    table = board.pairs[board.pairs["statistic"] == statistic]
+    if at is not None:
+        table = table[table["at"].round(6) == round(float(at), 6)]
+    style: Style = "click_difference" if statistic == "noc" else "difference"
+    cells: dict[tuple[str, str], Value] = {}
+    for pair in table.itertuples():
+        a, b, d, low, high = pair.agent_a, pair.agent_b, pair.difference, pair.low, pair.high
+        clear = low > 0 or high < 0
+        cells[a, b] = Value(d, low, high, strong=clear)
+        cells[b, a] = Value(-d, -high, -low, strong=clear)
+    agents = [s for s in board.standings if any(s.label in key for key in cells)]
+    columns = [Column(s.label, s.label, style) for s in agents]
+    rows = [
+        Row(s.label, {o.label: cells[s.label, o.label] for o in agents if (s.label, o.label) in cells}, s.marks)
+        for s in agents
+    ]
+    what = _what(board, statistic, at)
+    better = "less than 0" if statistic == "noc" else "more than 0"
+    note = (
+        f"Row minus column, paired by case: {better} where the row is better. Bold: the interval excludes 0."
+    )
+    why = [str(n) for n in dict.fromkeys(table["note"]) if n]
+    name = slug("difference", _key(statistic, at))
+    return _grid(board, name, f"{what}, paired differences on {board.title}", columns, rows, [], [note, *why])
+
+
+def breakdown_grid(board: Board, by: str, statistic: str, at: float | None) -> Grid:
+    """Return one number per subset (target, modality, data set) and agent."""
+    style: Style = "clicks" if statistic == "noc" else "dice"
+    standings = board.standings
+    columns = [Column(s.label, _with_marks(s), style) for s in standings]
+    columns += [Column("n_cases", "cases", "count"), Column("n_groups", "groups", "count")]
+    rows = []
+    for value in board.subsets(by):
+        cells = {s.label: board.numbers.value(s.label, statistic, at, subset=(by, value)) for s in standings}
+        ranked = [s for s in standings if s.ranked]
+        best = best_of([cells[s.label].value for s in ranked], statistic != "noc")
+        for i in best if len(ranked) > 1 else ():
+            cells[ranked[i].label] = _strong(cells[ranked[i].label])
+        some = [board.numbers.counts(s.label, statistic, at, subset=(by, value)) for s in standings]
+        cells["n_cases"], cells["n_groups"] = (Value(float(max(n))) for n in zip(*some, strict=True))
+        rows.append(Row(value, cells))
+    what = _what(board, statistic, at)
+    words = {"target": "target", "modality": "modality", "dataset": "data set"}[by]
+    name = slug(f"by-{by}", _key(statistic, at))
+    notes = board.numbers.notes([statistic], by)
+    title = f"{what} by {words} on {board.title}"
+    return _grid(board, name, title, columns, rows, [], notes, stub=words)
+
+
+def surface_grid(board: Board) -> Grid:
+    """Return medians of surface distances, and how often there is none."""
+    tolerance = f"{board.section.protocol['nsd_tolerance']:g}"
+    unit = {"mixed": "mm or px"}.get(board.unit, board.unit)
+    columns, measures = [], []
+    for cost in board.surface_costs:
+        over = f"after {cost} click{'' if cost == 1 else 's'}"
+        columns += [
+            Column(f"hd95@{cost}", f"HD95 ({unit})", "distance", over),
+            Column(f"hd95_undefined@{cost}", "undefined", "share", over),
+            Column(f"nsd@{cost}", f"NSD at {tolerance} {unit}", "dice", over),
+        ]
+        measures += [("hd95", cost), ("hd95_undefined", cost), ("nsd", cost)]
+    note = (
+        f"HD95 (in {unit}) and NSD: medians over cases. HD95 is undefined where mask or truth is empty; such a "
+        "case counts as infinite in the median."
+    )
+    title = f"Surface distances on {board.title}"
+    rows = _rows(board, measures)
+    return _grid(board, "surface", title, columns, rows, ["hd95", "hd95_undefined", "nsd"], [note])
+
+
+def time_grid(board: Board) -> Grid:
+    """Return seconds per interaction and per encoding, and failed episodes."""
+    columns = [
+        Column("seconds_per_step", "per interaction (s)", "seconds"),
+        Column("seconds_encode", "to encode an image (s)", "seconds"),
+        Column("n_episodes", "episodes", "count"),
+        Column("n_failed", "of these failed", "count"),
+    ]
+    rows = []
+    for s in board.standings:
+        cells = {key: board.numbers.value(s.label, key) for key in ("seconds_per_step", "seconds_encode")}
+        cells["n_episodes"], cells["n_failed"] = Value(float(s.n_episodes)), Value(float(s.n_failed))
+        rows.append(Row(s.label, cells, s.marks, s.part))
+    note = "Seconds of the agent alone, on the machine of the run (see Provenance); compare like machines only."
+    statistics = ["seconds_per_step", "seconds_encode"]
+    return _grid(board, "time", f"Time on {board.title}", columns, rows, statistics, [note])
+
+
+_COUNTS = [
+    Column("n_cases", "cases", "count"),
+    Column("n_groups", "groups", "count"),
+    Column("n_failed", "failed episodes", "count"),
+]
+_LOWER_IS_BETTER = ("noc", "nof", "hd95", "hd95_undefined")
+
+
+def _measures(statistic: str, ats: Sequence[float]) -> list[tuple[str, float | None]]:
+    return [(statistic, at) for at in ats]
+
+
+def _key(statistic: str, at: float | None) -> str:
+    if at is None:
+        return statistic
+    return f"{statistic}@{threshold(at)}" if statistic in ("noc", "nof") else f"{statistic}@{at:g}"
+
+
+def _what(board: Board, statistic: str, at: float | None) -> str:
+    if statistic == "dice":
+        return f"Dice after {at:g} click{'' if at == 1 else 's'}"
+    if statistic == "noc" and at is not None:
+        return f"Clicks to Dice ≥ {threshold(at)}"
+    return f"Mean Dice of clicks 1…{board.section.budget}"
+
+
+def _with_marks(standing: Standing) -> str:
+    return f"{standing.label} ({', '.join(standing.marks)})" if standing.marks else standing.label
+
+
+def _strong(value: Value) -> Value:
+    return Value(value.value, value.low, value.high, value.text, strong=True)
+
+
+def _rows(board: Board, measures: Sequence[tuple[str, float | None]]) -> list[Row]:
+    """Return a row per agent; the best number among ranked agents stands out."""
+    table: dict[str, dict[str, Value]] = {s.label: {} for s in board.standings}
+    for statistic, at in measures:
+        key = _key(statistic, at)
+        for s in board.standings:
+            table[s.label][key] = board.numbers.value(s.label, statistic, at)
+        ranked = [table[s.label] for s in board.ranked]
+        best = best_of([cells[key].value for cells in ranked], statistic not in _LOWER_IS_BETTER)
+        for i in best if len(ranked) > 1 else ():
+            ranked[i][key] = _strong(ranked[i][key])
+    for s in board.standings:
+        counts = {"n_cases": s.n_cases, "n_groups": s.n_groups, "n_failed": s.n_failed}
+        table[s.label].update({name: Value(float(n)) for name, n in counts.items()})
+    return [Row(s.label, table[s.label], s.marks, s.part) for s in board.standings]
+
+
+def _grid(
+    board: Board,
+    kind: str,
+    title: str,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    statistics: Sequence[str],
+    notes: Sequence[str] = (),
+    stub: str = "agent",
+) -> Grid:
+    cases, groups = board.size
+    section = board.section
+    about = (
+        f"{cases} case{'' if cases == 1 else 's'} in {groups} group{'' if groups == 1 else 's'}, "
+        f"protocol {section.name}, seed {section.seed}."
+    )
+    intervals = any(value.has_interval for row in rows for value in row.values.values())
+    said = [*notes, *([INTERVAL] if intervals else []), *board.numbers.notes(statistics)]
+    marks = [] if section.protocol["select"] != "oracle" else ["Masks were chosen with the truth (oracle)."]
+    return Grid(
+        name=slug(board_name(board), kind),
+        title=title,
+        stub=stub,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        notes=(about, *marks, *(_sentence(note) for note in said)),
+        constants={
+            "dataset": board.dataset or "(all)",
+            "protocol": section.protocol["id"],
+            "protocol_digest": section.protocol["digest"],
+            "noise": section.protocol["noise"],
+            "level": board.level,
+            "seed": section.seed,
+        },
+    )
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else text + "."
+
+
+def board_name(board: Board) -> str:
+    """Return a board's part of file names."""
+    section = board.section
+    level = "" if section.protocol["noise"] == "none" else f"{section.protocol['noise']}-{board.level:g}"
+    stem = f"{section.protocol['id']}-{str(section.protocol['digest'])[:8]}-seed{section.seed}"
+    return slug(stem, board.dataset or "all", level)
+
+
+def tidy_summary(boards: Sequence[Board]) -> pd.DataFrame:
+    """Return every number of every board, one per row; ``dataset`` and ``seed`` come first."""
+    return _tidy(boards, [board.numbers.table for board in boards])
+
+
+def tidy_pairs(boards: Sequence[Board]) -> pd.DataFrame:
+    """Return every paired difference of every board, one per row."""
+    return _tidy(boards, [board.pairs for board in boards])
+
+
+def _tidy(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    parts = []
+    for board, table in zip(boards, tables, strict=True):
+        part = table.copy()
+        part.insert(0, "board", board.dataset or "(all)")
+        part.insert(1, "seed", board.section.seed)
+        parts.append(part)
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled or parts, ignore_index=True) if parts else pd.DataFrame()

@@ -1,0 +1,128 @@
+"""The table at the end of a run, as plain text of at most 100 columns. Needs no matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from simclick.harness.reading import Run
+from simclick.report.boards import COSTS, THRESHOLDS, Numbers
+from simclick.report.grid import Value, interval_text, value_text
+from simclick.report.runs import Section, load_sections, open_run
+from simclick.statistics import summarise
+
+__all__ = ["final_table"]
+
+WIDTH = 100
+
+
+def final_table(run: Path | str | Run) -> str:
+    """Return the numbers of a run, to be printed.
+
+    Args:
+        run: The run directory, or the run.
+
+    Raises:
+        StoreError: When it cannot be read.
+    """
+    run = run if isinstance(run, Run) else open_run(run)
+    (section,) = load_sections([run])
+    if not len(section.episodes):
+        return "\n".join([*_head(run, section), "no episode is done yet"])
+    costs = [cost for cost in COSTS if cost <= section.budget]
+    summary = summarise(section.episodes, section.steps, section.budget, (), THRESHOLDS, costs)
+    label = next(iter(section.entrants))
+    levels = [level for level in section.levels if (summary["level"] == level).any()]
+    by_level = {level: Numbers(summary[summary["level"] == level].reset_index(drop=True)) for level in levels}
+    if len(levels) == 1:
+        body = _one_level(by_level[levels[0]], label, costs, section.budget)
+    else:
+        body = _many_levels(by_level, label, costs, str(section.protocol["noise"]))
+    return "\n".join([*_head(run, section), *body, *_foot(section)])
+
+
+def _head(run: Run, section: Section) -> list[str]:
+    marks = f"  ({', '.join(run.marks)})" if run.marks else ""
+    episodes = section.episodes
+    cases, groups = episodes["case_id"].nunique(), episodes["group"].nunique()
+    failed = int((episodes["status"] == "failed").sum())
+    counts = [
+        f"{cases} case{'' if cases == 1 else 's'}",
+        f"{groups} group{'' if groups == 1 else 's'}",
+        f"{len(episodes)} episode{'' if len(episodes) == 1 else 's'}, {failed} failed",
+        f"seed {section.seed}",
+        f"protocol {section.name}",
+    ]
+    first = f"{run.agent}{marks} on {run.dataset}"
+    return [*_folded(first), *_folded(", ".join(counts)), ""]
+
+
+def _one_level(numbers: Numbers, label: str, costs: list[int], budget: int) -> list[str]:
+    left = [f"{'Dice to reach':<15}{'clicks':>8}  {'':<16}{'not reached':>12}"]
+    for tau in THRESHOLDS:
+        clicks, missed = numbers.value(label, "noc", tau), numbers.value(label, "nof", tau)
+        left.append(
+            f"{f'≥ {tau:.2f}':<15}{value_text(clicks, 'clicks'):>8}  {interval_text(clicks, 'clicks'):<16}"
+            f"{value_text(missed, 'share'):>12}"
+        )
+    right = [f"{'after':<12}{'Dice':>7}"]
+    rows = [(f"{cost} click{'' if cost == 1 else 's'}", numbers.value(label, "dice", cost)) for cost in costs]
+    rows.append((f"mean 1…{budget}", numbers.value(label, "area")))
+    right += [f"{name:<12}{value_text(v, 'dice'):>7}  {interval_text(v, 'dice'):<16}".rstrip() for name, v in rows]
+    height = max(len(left), len(right))
+    left += [""] * (height - len(left))
+    right += [""] * (height - len(right))
+    notes = numbers.notes(["noc", "dice", "area"])
+    said = ["[low, high]: 95 % interval over groups"] if _any_interval([v for _, v in rows]) else []
+    lines = [f"{a:<56}{b}".rstrip() for a, b in zip(left, right, strict=True)]
+    return [*lines, "", *(line for note in [*said, *notes] for line in _folded(note))]
+
+
+def _any_interval(values: list[Value]) -> bool:
+    return any(value.has_interval for value in values)
+
+
+def _many_levels(by_level: dict[float, Numbers], label: str, costs: list[int], noise: str) -> list[str]:
+    costs = costs[:4]
+    taus = THRESHOLDS[1:3]
+    heads = [
+        *(f"NoC@{tau:.2f}" for tau in taus),
+        *(f"> {tau:.2f} missed" for tau in taus),
+        *(f"Dice@{cost}" for cost in costs),
+        "area",
+    ]
+    lines = [f"{'level':>8}" + "".join(f"{head:>{max(9, len(head) + 2)}}" for head in heads)]
+    for level, numbers in by_level.items():
+        cells = [
+            *(value_text(numbers.value(label, "noc", tau), "clicks") for tau in taus),
+            *(value_text(numbers.value(label, "nof", tau), "share") for tau in taus),
+            *(value_text(numbers.value(label, "dice", cost), "dice") for cost in costs),
+            value_text(numbers.value(label, "area"), "dice"),
+        ]
+        row = "".join(f"{cell:>{max(9, len(head) + 2)}}" for cell, head in zip(cells, heads, strict=True))
+        lines.append(f"{level:>8g}{row}")
+    return [*lines, "", f"level: of {noise}; intervals: simclick report"]
+
+
+def _foot(section: Section) -> list[str]:
+    seconds = section.steps["seconds_predict"].to_numpy(dtype=float)
+    lines = []
+    if len(seconds):
+        lines.append(f"{_seconds(float(np.median(seconds)))} per interaction (median)")
+    errors = section.episodes.loc[section.episodes["status"] == "failed", "error"].fillna("no reason recorded")
+    for reason, count in pd.Series(errors).value_counts().head(3).items():
+        lines += _folded(f"failed: {count} × {' '.join(str(reason).split())}", 1)
+    return lines
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
+
+
+def _folded(text: str, most: int = 4) -> list[str]:
+    """Return a text in lines of at most 100 columns; what is past the last line is cut."""
+    import textwrap
+
+    return textwrap.wrap(text, WIDTH, max_lines=most, placeholder=" …", break_on_hyphens=False) or [""]

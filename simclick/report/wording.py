@@ -1,0 +1,153 @@
+"""What the numbers say, in words: who leads, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from simclick.report.boards import Board
+from simclick.report.grid import Column, Grid, Row, Value, interval_text, value_text
+
+__all__ = ["LEAD_COSTS", "Lead", "lead_grid", "lead_sentences", "leads", "listed"]
+
+LEAD_COSTS = (1, 3, 5, 20)
+"""Costs at which the summary says who leads."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Who leads after some clicks.
+
+    Attributes:
+        cost: Number of clicks.
+        leader: The agent with the highest mean Dice; equal ones, joined.
+        dice: Its Dice.
+        second: The next one, or "" where all are equal.
+        difference: Leader minus second, paired by case.
+        why: Why there is no interval, or "".
+    """
+
+    cost: int
+    leader: str
+    dice: Value
+    second: str
+    difference: Value
+    why: str
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval of the difference excludes 0."""
+        return self.difference.has_interval and self.difference.low > 0
+
+    @property
+    def verdict(self) -> str:
+        """Whether the lead is more than chance, in words."""
+        if not self.second:
+            return "equal"
+        if not self.difference.has_interval:
+            return "open: no interval"
+        return "clear: the interval excludes 0" if self.clear else "open: the interval includes 0"
+
+
+def leads(board: Board) -> list[Lead]:
+    """Return who leads among the ranked agents after 1, 3, 5 and 20 clicks; none with fewer than two."""
+    if len(board.ranked) < 2:
+        return []
+    return [_lead(board, cost) for cost in LEAD_COSTS if cost <= board.section.budget]
+
+
+def _lead(board: Board, cost: int) -> Lead:
+    values = {s.label: board.numbers.value(s.label, "dice", cost) for s in board.ranked}
+    order = sorted(values, key=lambda label: (-values[label].value, label))
+    best = values[order[0]].value
+    equal = [label for label in order if values[label].value == best]
+    if len(equal) > 1:
+        return Lead(cost, " and ".join(equal), values[order[0]], "", Value(), "")
+    leader, second = order[:2]
+    difference, why = _difference(board, leader, second, cost)
+    return Lead(cost, leader, values[leader], second, difference, why)
+
+
+def _difference(board: Board, a: str, b: str, cost: int) -> tuple[Value, str]:
+    table = board.pairs
+    rows = table[(table["statistic"] == "dice") & (table["at"].astype(float).round(6) == cost)]
+    for pair in rows.itertuples():
+        if (pair.agent_a, pair.agent_b) == (a, b):
+            return Value(pair.difference, pair.low, pair.high), str(pair.note)
+        if (pair.agent_a, pair.agent_b) == (b, a):
+            return Value(-pair.difference, -pair.high, -pair.low), str(pair.note)
+    return Value(), "not compared"
+
+
+def lead_grid(board: Board, found: Sequence[Lead], name: str, constants: Mapping[str, object]) -> Grid:
+    """Return the leads as a table."""
+    columns = (
+        Column("leader", "leads", "text"),
+        Column("dice", "Dice", "dice"),
+        Column("second", "before", "text"),
+        Column("difference", "by", "difference"),
+        Column("verdict", "how sure", "text"),
+    )
+    rows = []
+    for lead in found:
+        cells = {
+            "leader": Value(text=lead.leader),
+            "dice": lead.dice,
+            "second": Value(text=lead.second),
+            "difference": Value(
+                lead.difference.value, lead.difference.low, lead.difference.high, strong=lead.clear
+            ),
+            "verdict": Value(text=lead.verdict),
+        }
+        rows.append(Row(_clicks(lead.cost), cells))
+    why = list(dict.fromkeys(lead.why for lead in found if lead.why))
+    notes = ["By: mean difference in Dice, paired by case, with its 95 % interval over groups.", *why]
+    title = f"Who leads on {board.title}"
+    return Grid(name, title, "after", columns, tuple(rows), tuple(notes), constants)
+
+
+def lead_sentences(board: Board, found: Sequence[Lead]) -> list[str]:
+    """Return one sentence per stretch of clicks with the same leader."""
+    if not found:
+        ranked = board.ranked
+        if not ranked:
+            return ["No agent is ranked here."]
+        return [f"Only {ranked[0].label} is ranked here; there is nobody to compare it with."]
+    sentences = []
+    stretch: list[Lead] = []
+    for lead in found:
+        if stretch and stretch[-1].leader != lead.leader:
+            sentences.append(_stretch(stretch))
+            stretch = []
+        stretch.append(lead)
+    return [*sentences, _stretch(stretch)]
+
+
+def _stretch(stretch: Sequence[Lead]) -> str:
+    costs = listed([str(lead.cost) for lead in stretch])
+    clicks = f"{costs} click{'' if costs == '1' else 's'}"
+    if not stretch[0].second:
+        return f"After {clicks} {stretch[0].leader} are equal."
+    sizes = [_size(lead) for lead in stretch]
+    return f"After {clicks} {stretch[0].leader} leads, by {'; '.join(sizes)}."
+
+
+def _size(lead: Lead) -> str:
+    if math.isnan(lead.difference.value):
+        return f"an unknown margin before {lead.second}"
+    text = value_text(lead.difference, "difference").removeprefix("+")
+    interval = interval_text(lead.difference, "difference")
+    sure = f"{interval}, {'clear' if lead.clear else 'not clear'}" if interval else "no interval"
+    return f"{text} Dice before {lead.second} ({sure})"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in words: ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _clicks(cost: int) -> str:
+    return f"{cost} click{'' if cost == 1 else 's'}"

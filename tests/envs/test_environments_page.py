@@ -1,0 +1,31 @@
+"""The code on docs/environments.md runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simclick.protocol import Protocol
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "environments.md"
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_code_runs():
+    single, vector, pictures = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict = {}
+    exec(single, names)
+    assert names["info"]["cost"] == 20
+    assert names["truncated"]
+    names["protocol"] = Protocol(
+        "x", "center-click", noise="gaussian-click", levels=(0.0, 2.0), repeats=3, budget=3
+    )
+    exec(vector, names)
+    assert names["levels"] == (0.0, 2.0, 2.0, 2.0)
+    assert np.array_equal(names["image"], names["case"].image)
+    exec(pictures, {**names, "rounds": names["info"]["rounds"]}, names)
+    assert names["picture"].shape == (384, 512, 3)
+    assert min(names["detail"].shape[:2]) > 512
