@@ -24,22 +24,34 @@ class GrabCut(RegionAgent):
 
     Args:
         iterations: Of mixtures and cut.
+        margin: How far the working region reaches beyond clicks, as a fraction of the shorter side.
         reach: See above.
         resolution: Longest side of the working grid, in pixels.
         device: ``auto`` or ``cpu``.
     """
 
     def __init__(
-        self, iterations: int = 2, reach: float = 0.5, resolution: int = 128, device: str = "auto"
+        self,
+        iterations: int = 2,
+        reach: float = 0.5,
+        margin: float = 0.22,
+        resolution: int = 128,
+        device: str = "auto",
     ) -> None:
         cpu_only("grabcut", device)
         self.iterations = whole("iterations", iterations, 1)
         self.reach = number("reach", reach, 0.0)
+        self.margin = number("margin", margin, 0.01, 1.0)
         self.resolution = whole("resolution", resolution, 8)
         self.info = AgentInfo(
             "grabcut",
             accepts=frozenset({"click", "box"}),
-            settings={"iterations": self.iterations, "reach": self.reach, "resolution": self.resolution},
+            settings={
+                "iterations": self.iterations,
+                "reach": self.reach,
+                "margin": self.margin,
+                "resolution": self.resolution,
+            },
             parameters=0,
             licence="Apache-2.0 (OpenCV)",
             uses_previous=True,

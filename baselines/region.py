@@ -29,7 +29,6 @@ from simclick.prompts import Prompt
 __all__ = ["BACKGROUND", "OBJECT", "RegionAgent", "gradient", "smoothed"]
 
 OBJECT, BACKGROUND = 1, 2
-MARGIN = 0.15
 BOX_GROWTH = 0.15
 SEED = 0.02
 
@@ -59,9 +58,11 @@ class RegionAgent(SimpleAgent):
 
     Attributes:
         resolution: Longest side of the working grid, in pixels.
+        margin: How far the region reaches beyond clicks, as a fraction of the image's shorter side.
     """
 
     resolution: int
+    margin: float = 0.15
 
     @abstractmethod
     def solve(self, image: NDArray[np.uint8], markers: NDArray[np.uint8], seed: int) -> NDArray[np.float32]:
@@ -75,7 +76,7 @@ class RegionAgent(SimpleAgent):
 
     def segment(self, image: NDArray[np.uint8], request: Request) -> Mask:
         """Return the mask for a request."""
-        region = _find_region(request, self.resolution)
+        region = _find_region(request, self.resolution, self.margin)
         crop = image[region.top : region.bottom, region.left : region.right]
         small = cv2.resize(crop, (region.width, region.height), interpolation=cv2.INTER_AREA)
         markers = _markers(request, region)
@@ -116,10 +117,10 @@ def _boxes(prompts: tuple[Prompt, ...]) -> list[Prompt]:
     return [prompt for prompt in prompts if prompt.kind == "box"]
 
 
-def _find_region(request: Request, resolution: int) -> _Region:
+def _find_region(request: Request, resolution: int, reach: float) -> _Region:
     height, width = request.size
     clicks = _clicks(request.prompts)
-    margin = max(2, round(MARGIN * min(request.size)))
+    margin = max(2, round(reach * min(request.size)))
     positive = [p.landed for p in clicks if p.positive]
     points = positive or ([] if _boxes(request.prompts) else [p.landed for p in clicks])
     boxes = [(x - margin, y - margin, x + margin, y + margin) for x, y in points]

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import cv2
 import numpy as np
@@ -116,7 +117,9 @@ def ours(truth: NDArray[np.bool_], maps: Maps, store: Path | None) -> Callable[[
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--ritm", type=Path, help="a checkout of RITM's repository")
     parser.add_argument("--masks", type=Path, help="a folder of 0/255 PNG masks")
     parser.add_argument("--repeats", type=int, default=5)
@@ -132,7 +135,7 @@ def main() -> None:
             line(evaluation, f"{kind} {size}²", truths, options.repeats)
 
 
-def line(evaluation: object, label: str, truths: list[NDArray[np.bool_]], repeats: int) -> None:
+def line(evaluation: Any, label: str, truths: list[NDArray[np.bool_]], repeats: int) -> None:
     """Measure one row of the table."""
     peer, mine, commit = [], [], []
     for seed, truth in enumerate(truths):
@@ -141,8 +144,9 @@ def line(evaluation: object, label: str, truths: list[NDArray[np.bool_]], repeat
             gt, image = truth.astype(np.int32), np.zeros((*truth.shape, 3), np.uint8)
             predictor = ScriptedPredictor(maps)
 
-            def loop(gt=gt, image=image, predictor=predictor) -> int:  # type: ignore[no-untyped-def]
-                return len(evaluation.evaluate_sample(image, gt, predictor, 1.01, max_clicks=STEPS)[1])  # type: ignore[attr-defined]
+            def loop(gt: object = gt, image: object = image, predictor: object = predictor) -> int:
+                _, scores, _ = evaluation.evaluate_sample(image, gt, predictor, 1.01, max_clicks=STEPS)
+                return len(scores)
 
             peer.append(timed(loop, repeats))
         mine.append(timed(ours(truth, maps, None), repeats))

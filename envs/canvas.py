@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -121,14 +121,22 @@ class Canvas:
 
     def number(self, at: Sequence[int], text: str, colour: Colour) -> None:
         """Write a number beside the badge at pixel ``(x, y)``, where it hides least."""
-        scale = TEXT * self._unit
-        thick = max(1, round(1.1 * self._unit))
-        (width, height), _ = cv2.getTextSize(text, FONT, scale, thick)
+        glyphs = _glyphs(text, TEXT * self._unit, max(1, round(1.1 * self._unit)))
+        height, width = glyphs.shape
         x, y = self._free_place(self._at(at), width, height)
-        place = (round(x), round(y + height))
-        halo = thick + 2 * max(1, round(1.2 * self._unit))
-        cv2.putText(self._pixels, text, place, FONT, scale, DARK, halo, cv2.LINE_AA)
-        cv2.putText(self._pixels, text, place, FONT, scale, colour, thick, cv2.LINE_AA)
+        reach = max(1, round(1.3 * self._unit))
+        glyphs = np.pad(glyphs, reach)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        place = (round(x) - reach, round(y) - reach)
+        self._blend(np.asarray(cv2.dilate(glyphs, disc)), place, DARK)
+        self._blend(glyphs, place, colour)
+
+    def _blend(self, cover: NDArray[Any], place: tuple[int, int], colour: Colour) -> None:
+        """Lay a colour over the picture where `cover` (0 to 255) says, upper left corner at `place`."""
+        (x, y), (height, width) = place, cover.shape
+        pixels = self._pixels[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
+        cover = cover[max(0, -y) :, max(0, -x) :][: pixels.shape[0], : pixels.shape[1], None] / 255
+        pixels[:] = np.rint(pixels * (1 - cover) + np.array(colour) * cover).astype(np.uint8)
 
     def _take(self, centre: NDArray[np.float64], reach: float) -> None:
         (x0, y0), (x1, y1) = centre - reach, centre + reach
@@ -136,7 +144,7 @@ class Canvas:
 
     def _free_place(self, centre: NDArray[np.float64], width: float, height: float) -> tuple[float, float]:
         """Return the upper left corner of the free place nearest to the first choice, and take it."""
-        gap = (RADIUS + 3.0) * self._unit
+        gap = (RADIUS + 4.0) * self._unit
         across, down = gap + width / 2, gap + height / 2
         ways = ((1, 0), (0, -1), (0, 1), (-1, 0), (1, -1), (1, 1), (-1, 1), (-1, -1))
         best: tuple[float, _Rectangle] | None = None
@@ -190,6 +198,20 @@ class Canvas:
 
     def _thick(self, width: float) -> int:
         return max(1, round(float(width * self._unit)))
+
+
+def _glyphs(text: str, scale: float, thick: int) -> NDArray[np.uint8]:
+    """Return a text's coverage, 0 to 255, cut to its ink.
+
+    Measured rather than asked for: versions of OpenCV differ in font, size and baseline, and what
+    they call thickness is a stroke in one and a weight in another.
+    """
+    (width, height), below = cv2.getTextSize(text, FONT, scale, thick)
+    margin = height + below
+    ink = np.zeros((3 * margin, width + 2 * margin), dtype=np.uint8)
+    cv2.putText(ink, text, (margin, 2 * margin), FONT, scale, (255,), thick, cv2.LINE_AA)
+    x, y, w, h = cv2.boundingRect(ink)
+    return ink[y : y + h, x : x + w]
 
 
 def _overlap(a: _Rectangle, b: _Rectangle) -> float:

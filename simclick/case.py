@@ -94,6 +94,9 @@ class Case:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, factors=MappingProxyType(state["factors"]))
+        for name in ("image", "truth", "truths", "ignore"):
+            if state[name] is not None:
+                self.__dict__[name] = _frozen(state[name])
 
     @property
     def size(self) -> tuple[int, int]:

@@ -66,4 +66,5 @@ def decode(counts: Sequence[int] | NDArray[np.integer], size: tuple[int, int]) -
     if total != height * width:
         raise ValueError(f"run lengths add up to {total}, not to {height}x{width} = {height * width}")
     values = (np.arange(runs.size) % 2).astype(np.bool_)
-    return np.repeat(values, runs.astype(np.int64)).reshape(width, height).T
+    mask: NDArray[np.bool_] = np.repeat(values, runs.astype(np.int64)).reshape(width, height).T
+    return mask

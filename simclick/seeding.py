@@ -40,7 +40,7 @@ class Words:
 
     def uniform(self, n: int) -> NDArray[np.float64]:
         """Return ``n`` numbers in [0, 1): the top 53 bits of a word times 2^-53. Float64[n]."""
-        return (self.words(n) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        return np.asarray((self.words(n) >> np.uint64(11)).astype(np.float64) * 2.0**-53, dtype=np.float64)
 
     def integer(self, high: int) -> int:
         """Return an integer in [0, high): ``floor(word * high / 2^64)`` in exact arithmetic.

@@ -61,6 +61,12 @@ def test_hash_changes_with_content_and_only_with_content() -> None:
     assert make_case(image=np.asfortranarray(case.image)).sha256() == case.sha256()
 
 
+def test_arrays_stay_read_only_through_pickle() -> None:
+    case = pickle.loads(pickle.dumps(make_case()))
+    assert not case.image.flags.writeable
+    assert not case.truth.flags.writeable
+
+
 def test_unit_follows_spacing() -> None:
     assert make_case().unit == "px"
     assert make_case(spacing=(0.7, 0.7)).unit == "mm"

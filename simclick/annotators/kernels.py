@@ -18,7 +18,8 @@ without the label counts 0 for the second term. The search for the largest one s
 None of these can skip a winner, or a pixel that ties with it and comes before it.
 
 Importing this module compiles the kernel, or loads it from numba's cache; annotators import it
-when they first need it.
+when they first need it. All of the kernel is in this one file: numba's cache notices a change of
+the file that it compiled, not of files that it took functions from.
 """
 
 from __future__ import annotations

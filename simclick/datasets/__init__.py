@@ -8,7 +8,10 @@ from simclick.registry import Entry
 __all__ = ["DATASETS", "Dataset", "DatasetInfo", "Skipped"]
 
 DATASETS: dict[str, Entry] = {
-    "phantoms": Entry("simclick.datasets.phantoms:Phantoms", "generated images of nine kinds, embedded"),
+    "phantoms": Entry(
+        "simclick.datasets.phantoms:Phantoms",
+        "generated: ten kinds of image, 30 imitated patients, truths known exactly",
+    ),
     "mni152": Entry(
         "simclick.datasets.mni152:MNI152",
         "36 slices and tissues of the MNI152 average brain (one group: no interval)",

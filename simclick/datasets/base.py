@@ -91,7 +91,9 @@ class Dataset(ABC):
             except DataError as error:
                 if not self.skip_invalid:
                     raise
-                self.skipped.append(Skipped(str(reference), str(error)))
+                skip = Skipped(str(reference), str(error))
+                if skip not in self.skipped:
+                    self.skipped.append(skip)
 
 
 def existing_folder(root: str | Path | None, dataset: str) -> Path:

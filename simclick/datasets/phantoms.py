@@ -38,7 +38,7 @@ __all__ = ["PhantomReference", "Phantoms"]
 _SMALLEST, _LARGEST = 128, 2048
 # What is planted goes round the unit interval in steps that fill it evenly: from target to target
 # (family to family for the noise), from patient to patient, and for the noise from slice to slice.
-# Chosen so that no two of the three correlate (by rank, at most about 0.1), whatever the seed.
+# Chosen so that no two of the three correlate (by rank, at most about 0.15), whatever the seed.
 _CONTRAST_STEPS = (0.7548776662466927, 0.6180339887498949)
 _RAGGEDNESS_STEPS = (0.5698402909980532, 0.3819660112501051)
 _NOISE_STEPS = (0.8191725133961645, 0.5773502691896258, 0.1909830056250526)

@@ -1,1 +1,1 @@
-""""""
+"""What a person looks at: tables, figures, one page, and episodes as pictures."""

@@ -42,7 +42,9 @@ class Numbers:
         columns = ["agent", "subset", "subset_value", "average", "statistic", "at"]
         keys = zip(*(summary[c] for c in columns), strict=True)
         self._rows = {(*key[:-1], _at(key[-1])): row for row, key in enumerate(keys)}
-        self._values = {c: summary[c].to_numpy() for c in ("value", "low", "high", "n_cases", "n_groups", "note")}
+        self._values = {
+            c: summary[c].to_numpy() for c in ("value", "low", "high", "n_cases", "n_groups", "note")
+        }
 
     def row(
         self,
@@ -60,17 +62,22 @@ class Numbers:
         row = self.row(agent, statistic, at, **where)
         if row is None:
             return Value()
-        return Value(*(float(self._values[name][row]) for name in ("value", "low", "high")))
+        value, low, high = (float(self._values[name][row]) for name in ("value", "low", "high"))
+        return Value(value, low, high)
 
     def counts(self, agent: str, statistic: str, at: float | None = None, **where: Any) -> tuple[int, int]:
         """Return how many cases and groups a number rests on."""
         row = self.row(agent, statistic, at, **where)
-        return (0, 0) if row is None else (int(self._values["n_cases"][row]), int(self._values["n_groups"][row]))
+        return (
+            (0, 0) if row is None else (int(self._values["n_cases"][row]), int(self._values["n_groups"][row]))
+        )
 
     def notes(self, statistics: Sequence[str], subset: str = "all") -> list[str]:
         """Return why numbers have no interval, each reason once."""
         table = self.table
-        chosen = table["statistic"].isin(list(statistics)) & (table["subset"] == subset) & (table["note"] != "")
+        chosen = (
+            table["statistic"].isin(list(statistics)) & (table["subset"] == subset) & (table["note"] != "")
+        )
         return [str(note) for note in dict.fromkeys(table.loc[chosen, "note"])]
 
 
@@ -150,11 +157,16 @@ class Board:
         return [standing for standing in self.standings if standing.ranked]
 
     @property
-    def title(self) -> str:
-        """The data set in words, with the noise level where there are several."""
-        name = self.dataset or "All data sets together"
+    def phrase(self) -> str:
+        """The data set in words, with the level where there is noise; goes on a sentence."""
+        name = self.dataset or "all data sets together"
         noise = self.section.protocol["noise"]
         return name if noise == "none" else f"{name}, {noise} at level {self.level:g}"
+
+    @property
+    def title(self) -> str:
+        """The same as a heading."""
+        return self.phrase if self.dataset else self.phrase[0].upper() + self.phrase[1:]
 
     @property
     def costs(self) -> list[int]:
@@ -216,7 +228,9 @@ def _boards(section: Section, dataset: str) -> Iterator[Board]:
     cases = case_table(table)
     paths = dice_curves(steps, episodes, budget)
     for level in section.levels:
-        standings = _standings(section, dataset, _only(episodes, "level", [level]), _only(summary, "level", [level]))
+        standings = _standings(
+            section, dataset, _only(episodes, "level", [level]), _only(summary, "level", [level])
+        )
         if standings:
             yield Board(
                 section,
@@ -235,7 +249,8 @@ def _boards(section: Section, dataset: str) -> Iterator[Board]:
 def _only(table: pd.DataFrame, column: str, values: Sequence[object]) -> pd.DataFrame:
     if not len(table):
         return table
-    return table[table[column].isin(list(values))].reset_index(drop=True)
+    chosen: pd.DataFrame = table[table[column].isin(list(values))].reset_index(drop=True)
+    return chosen
 
 
 def _by_agent(

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from simclick.errors import ConfigError, SimclickError, StoreError
 from simclick.harness.store import check_writable
 from simclick.report.boards import Board, make_boards
@@ -118,7 +120,11 @@ def _identity(section: Section) -> dict[str, object]:
         "protocol_digest": section.protocol["digest"],
         "seed": section.seed,
         "agents": {
-            label: {"dataset": run.dataset, "plan_digest": run.description.get("plan_digest"), "sealed": run.sealed}
+            label: {
+                "dataset": run.dataset,
+                "plan_digest": run.description.get("plan_digest"),
+                "sealed": run.sealed,
+            }
             for label, run in section.runs
         },
     }
@@ -170,12 +176,15 @@ def _sheets(board: Board, loaders: Mapping[tuple[str, str], CaseLoader]) -> Iter
             yield Sheet(label, (), f"Not shown: {error}")
 
 
-def _sheet_figure(board: Board, sheet: Sheet) -> object:
+def _sheet_figure(board: Board, sheet: Sheet) -> Figure:
     rows = [
-        (f"{s.rank}: {s.case_id} ({s.target}), mean Dice {s.area:.3f}{'. ' + s.text if s.text else ''}", s.tiles)
+        (
+            f"{s.rank}: {s.case_id} ({s.target}), mean Dice {s.area:.3f}{'. ' + s.text if s.text else ''}",
+            s.tiles,
+        )
         for s in sheet.strips
     ]
-    return sheet_figure(f"{sheet.label} on {board.title}", rows)
+    return sheet_figure(f"{sheet.label} on {board.phrase}", rows)
 
 
 def _warnings(sections: Sequence[Section]) -> Iterator[str]:
@@ -185,16 +194,16 @@ def _warnings(sections: Sequence[Section]) -> Iterator[str]:
         yield f"Runs under different protocols or seeds are not comparable; each stands apart: {names}."
     for section in sections:
         for (label, dataset), (done, planned) in section.unsealed.items():
-            yield f"{label} on {dataset} is not finished: {done} of {planned} episodes. It is not ranked."
+            yield f"{label} on {dataset} is not finished: {done} of {planned} episodes. Not ranked."
         for label, entrant in section.entrants.items():
             if entrant.random_weights:
-                yield f"{label} has random weights: its numbers say nothing about the method. It is not ranked."
+                yield f"{label} has random weights: its numbers say nothing about the method; not ranked."
         if section.protocol["select"] == "oracle":
             yield f"Under {section.name} masks were chosen with the truth: all its numbers are upper bounds."
         yield from _coverage(section)
     versions = {run.description.get("versions", {}).get("simclick") for s in sections for _, run in s.runs}
     if len(versions) > 1:
-        yield f"The runs were made with different versions of simclick: {', '.join(sorted(map(str, versions)))}."
+        yield f"Different versions of simclick made these runs: {', '.join(sorted(map(str, versions)))}."
     if any(
         (run.description.get("git") or {}).get("dirty") for section in sections for _, run in section.runs
     ):

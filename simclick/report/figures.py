@@ -45,7 +45,12 @@ class Picture:
 def board_pictures(board: Board, looks: Mapping[str, Look]) -> list[Picture]:
     """Return the figures of a board, in the order of the page."""
     with drawing():
-        pictures = [_dice(board, looks), _thresholds(board, looks), _reach(board, looks), _spread(board, looks)]
+        pictures = [
+            _dice(board, looks),
+            _thresholds(board, looks),
+            _reach(board, looks),
+            _spread(board, looks),
+        ]
         if len(board.ranked) > 1:
             pictures.append(_scatter(board, looks))
     return pictures
@@ -85,6 +90,7 @@ def _thresholds(board: Board, looks: Mapping[str, Look]) -> Picture:
     budget = board.section.budget
     _draw_lines(axes, lines, looks)
     axes.set(xlabel="Dice to reach", ylabel="clicks, mean over cases", ylim=(0, budget))
+    axes.set_yticks([0, *_click_ticks(budget)[1:]])
     axes.set_xlim(CURVE_THRESHOLDS[0], CURVE_THRESHOLDS[-1])
     _end_labels(axes, lines, looks)
     return Picture(
@@ -122,35 +128,27 @@ def _reach(board: Board, looks: Mapping[str, Look]) -> Picture:
 
 
 def _spread(board: Board, looks: Mapping[str, Look]) -> Picture:
-    standings = board.standings[:PANELS]
-    columns = min(3, len(standings))
-    rows = -(-len(standings) // columns)
-    figure = Figure((max(WIDTH, 2.15 * columns + 0.7), 1.75 * rows + 0.75))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    figure.subplots_adjust(left=0.1, right=0.985, bottom=0.5 / (1.75 * rows + 0.75), top=1 - 0.3 / (1.75 * rows + 0.75),
-                           wspace=0.1, hspace=0.3)  # fmt: skip
-    x = np.arange(board.section.budget + 1)
+    shown = [s for s in board.standings if not s.entrant.bound][:PANELS]
+    figure, panels = _panels(len(shown), 1.3, 1.3 if len(shown) > 2 else 2.6)
+    x = np.arange(1, board.section.budget + 1)
     alts = []
-    for axes, standing in zip(panels.flat, standings, strict=False):
-        look, paths = looks[standing.label], board.paths[standing.label]
+    for axes, standing in zip(panels, shown, strict=True):
+        colour, paths = looks[standing.label].colour, board.paths[standing.label][:, 1:]
         p5, p25, p50, p75, p95 = np.quantile(paths, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
-        axes.fill_between(x[1:], p5[1:], p95[1:], color=look.colour, alpha=0.15, linewidth=0)
-        axes.fill_between(x[1:], p25[1:], p75[1:], color=look.colour, alpha=0.3, linewidth=0)
-        axes.plot(x[1:], p50[1:], color=look.colour, linewidth=1.8)
-        axes.set_title(_shown(standing.label, 26), fontsize=9, fontweight="normal")
-        axes.set(xlim=(1, x[-1]), ylim=(0, 1))
+        axes.fill_between(x, p5, p95, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(x, p25, p75, color=colour, alpha=0.3, linewidth=0)
+        axes.plot(x, p50, color=colour, linewidth=1.8)
+        axes.set_title(_shown(standing.label, 24), fontsize=9, fontweight="normal")
+        axes.set(xlim=(1, x[-1]), ylim=(0, 1), yticks=(0, 0.5, 1))
         axes.set_xticks(_click_ticks(int(x[-1]), few=True))
         alts.append(f"{standing.label}: median {p50[-1]:.2f}, middle half {p25[-1]:.2f} to {p75[-1]:.2f}")
-    for axes in panels.flat[len(standings) :]:
-        axes.set_axis_off()
-    figure.supxlabel("clicks", fontsize=9, y=0.005, va="bottom")
-    figure.supylabel("Dice of a case", fontsize=9, x=0.005, ha="left")
-    left_out = f" The first {PANELS} agents are shown." if len(board.standings) > PANELS else ""
+    _outer_labels(figure, "clicks", "Dice of a case")
+    left_out = f" The first {PANELS} agents are shown." if len(alts) == PANELS else ""
     return Picture(
         "spread",
         "How cases spread",
         f"Dice of cases after {x[-1]} clicks. " + "; ".join(alts) + ".",
-        "Line: median over cases. Dark band: the middle half of the cases. Light band: 5th to 95th percentile."
+        "Line: median over cases. Dark band: middle half of the cases. Light band: 5th to 95th percentile."
         + left_out,
         figure,
     )
@@ -161,14 +159,10 @@ def _scatter(board: Board, looks: Mapping[str, Look]) -> Picture:
     wide = board.cases.pivot_table(index=["dataset", "case_id"], columns="agent", values=f"dice@{cost}")
     leader, *others = [s.label for s in board.ranked]
     others = others[:SCATTERS]
-    columns = min(3, len(others))
-    rows = -(-len(others) // columns)
-    side = 2.15 if columns > 1 else 3.6
-    figure = Figure((max(side * columns + 0.8, 4.2), (side + 0.35) * rows + 0.55))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    figure.subplots_adjust(left=0.12, right=0.97, bottom=0.16 / rows + 0.02, top=0.95, wspace=0.12, hspace=0.28)
+    side = 1.55 if len(others) > 2 else 2.4 if len(others) == 2 else 3.4
+    figure, panels = _panels(len(others), side, side)
     alts = []
-    for axes, other in zip(panels.flat, others, strict=False):
+    for axes, other in zip(panels, others, strict=True):
         x, y = wide[other].to_numpy(), wide[leader].to_numpy()
         both = ~(np.isnan(x) | np.isnan(y))
         x, y = x[both], y[both]
@@ -176,25 +170,44 @@ def _scatter(board: Board, looks: Mapping[str, Look]) -> Picture:
         axes.plot((0, 1), (0, 1), color=MUTED, linewidth=0.9, zorder=1)
         axes.scatter(x, y, s=13, c=looks[other].colour, marker=looks[other].marker, alpha=0.65, linewidths=0,
                      zorder=2, rasterized=len(x) > 2000)  # fmt: skip
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
-        axes.set_xticks((0, 0.5, 1))
-        axes.set_yticks((0, 0.5, 1))
-        axes.set_title(_shown(other, 26), fontsize=9, fontweight="normal")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axes.set_title(f"against {_shown(other, 18)}", fontsize=9, fontweight="normal")
         _corner(axes, 0.04, 0.96, f"{above} better", "top", "left")
         _corner(axes, 0.96, 0.04, f"{below} worse", "bottom", "right")
         alts.append(f"better than {other} on {above}, worse on {below} of {len(x)} cases")
-    for axes in panels.flat[len(others) :]:
-        axes.set_axis_off()
-    figure.supylabel(f"{_shown(leader, 30)}", fontsize=9, x=0.005, ha="left")
-    figure.supxlabel("the other agent", fontsize=9, y=0.005, va="bottom")
+    _outer_labels(figure, "Dice of the other agent", f"Dice of {_shown(leader, 24)}")
     clicks = f"{cost} click{'' if cost == 1 else 's'}"
     return Picture(
         "scatter",
-        f"Case by case: {leader} against the others, Dice after {clicks}",
+        f"Case by case: {leader} against the others after {clicks}",
         f"Dice after {clicks} of {leader}, case by case: " + "; ".join(alts) + ".",
         f"One mark per case; above the line {leader} is better. Counts leave ties out.",
         figure,
     )
+
+
+def _panels(n: int, wide: float, high: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of n panels of that size in inches, up to three in a row, and its panels."""
+    columns = min(3, max(n, 1))
+    rows = max(1, -(-n // columns))
+    left, right, bottom, top, across, down = 0.6, 0.15, 0.5, 0.3, 0.2, 0.42
+    width = max(left + columns * wide + (columns - 1) * across + right, 3.6)
+    height = bottom + rows * high + (rows - 1) * down + top
+    figure = Figure((width, height))
+    panels = []
+    for i in range(n):
+        row, column = divmod(i, columns)
+        x = left + column * (wide + across)
+        y = height - top - high - row * (high + down)
+        axes = figure.add_axes((x / width, y / height, wide / width, high / height))
+        axes.tick_params(labelleft=column == 0, labelbottom=i + columns >= n)
+        panels.append(axes)
+    return figure, panels
+
+
+def _outer_labels(figure: Figure, x: str, y: str) -> None:
+    figure.supxlabel(x, fontsize=9, y=0.01, va="bottom")
+    figure.supylabel(y, fontsize=9, x=0.01, ha="left")
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -204,7 +217,9 @@ def _figure() -> tuple[Figure, Axes]:
 
 
 def _line(table: pd.DataFrame, label: str) -> pd.DataFrame:
-    return table.loc[table["agent"] == label, ["cost", "value", "low", "high"]].sort_values("cost")
+    mine = table.loc[table["agent"] == label, ["cost", "value", "low", "high"]]
+    line: pd.DataFrame = mine.sort_values("cost")
+    return line
 
 
 def _draw_lines(
@@ -257,7 +272,7 @@ def _end_labels(axes: Axes, lines: Sequence[tuple[str, pd.DataFrame]], looks: Ma
     gap = 0.155 * (high - low) / inches
     order = sorted(range(len(ends)), key=lambda i: (ends[i][0], ends[i][1]))
     places = _apart([ends[i][0] for i in order], gap, low, high)
-    width = (axes.get_xlim()[1] - axes.get_xlim()[0])
+    width = axes.get_xlim()[1] - axes.get_xlim()[0]
     for i, place in zip(order, places, strict=True):
         y, label = ends[i]
         look = looks[label]
@@ -267,8 +282,8 @@ def _end_labels(axes: Axes, lines: Sequence[tuple[str, pd.DataFrame]], looks: Ma
         )  # fmt: skip
         text = _shown(label, 18) + (" (bound)" if look.bound else "")
         axes.text(
-            right + 0.055 * width, place, text,
-            color=look.colour, va="center", ha="left", fontsize=8, fontstyle="italic" if look.bound else "normal",
+            right + 0.055 * width, place, text, color=look.colour, va="center", ha="left", fontsize=8,
+            fontstyle="italic" if look.bound else "normal",
         )  # fmt: skip
 
 
@@ -317,4 +332,4 @@ def _alt_curves(
         values = dict(zip(table["cost"].round(2), table["value"], strict=True))
         said = [f"{values[a]:.2f} {word} {a:g}" for a in dict.fromkeys(at) if a in values]
         parts.append(f"{label} {', '.join(said)}")
-    return f"{what} on {board.title}: " + "; ".join(parts) + "."
+    return f"{what} on {board.phrase}: " + "; ".join(parts) + "."

@@ -6,9 +6,10 @@ The image and the truth are not in a run directory: they are loaded again from t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,9 @@ class CaseLoader:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"its image cannot be loaded again: {reason}") from error
         if case is None:
-            raise DataError(f"its image cannot be loaded again: the data set has no case {case_id!r} any more")
+            raise DataError(
+                f"its image cannot be loaded again: the data set has no case {case_id!r} any more"
+            )
         if case.sha256() != sha256:
             raise DataError("its image or mask changed since the run; it is not shown")
         return case
@@ -177,16 +180,17 @@ def _of(table: pd.DataFrame, case_id: str, level: float, repeat: int) -> pd.Data
     chosen = (table["case_id"] == case_id) & (table["level"] == level) & (table["repeat"] == repeat)
     rows = table[chosen]
     order = [c for c in ("step", "index", "candidate") if c in rows.columns]
-    return rows.sort_values(order, kind="stable") if order else rows
+    found: pd.DataFrame = rows.sort_values(order, kind="stable") if order else rows
+    return found
 
 
 def _film(run: Run, rows: dict[str, pd.DataFrame], size: tuple[int, int]) -> Film:
     episode = rows["episodes"].iloc[0]
     masks = _masks(run, rows, size)
     shots = tuple(
-        Shot(int(r.step), int(r.cost), float(r.dice), masks.get((int(r.step), int(r.chosen))))
-        for r in rows["steps"].itertuples()
-        if r.chosen >= 0  # the step at which an agent failed has no mask
+        Shot(int(r["step"]), int(r["cost"]), float(r["dice"]), masks.get((int(r["step"]), int(r["chosen"]))))
+        for r in rows["steps"].to_dict("records")
+        if r["chosen"] >= 0  # the step at which an agent failed has no mask
     )
     return Film(
         str(episode["case_id"]),
@@ -207,27 +211,28 @@ def _masks(
         return {}
     try:
         return {
-            (int(r.step), int(r.candidate)): decode(np.asarray(r.counts), size)
-            for r in rows["masks"].itertuples()
+            (int(r["step"]), int(r["candidate"])): decode(np.asarray(r["counts"]), size)
+            for r in rows["masks"].to_dict("records")
         }
     except ValueError as error:
-        raise StoreError(f"{run.path / 'masks'}: a mask of case {rows['masks'].iloc[0]['case_id']}: {error}") from None
+        raise StoreError(
+            f"{run.path / 'masks'}: a mask of case {rows['masks'].iloc[0]['case_id']}: {error}"
+        ) from None
 
 
 def _rounds(prompts: pd.DataFrame) -> Iterator[Round]:
     if not len(prompts):
         return
     for _, rows in prompts.groupby("step", sort=True):
-        yield Round(
-            tuple(
-                Prompt(
-                    r.kind,
-                    tuple(int(v) for v in r.landed),
-                    bool(r.positive),
-                    tuple(int(v) for v in r.meant),
-                    bool(r.meant_positive),
-                    r.text,
-                )
-                for r in rows.itertuples()
-            )
-        )
+        yield Round(tuple(_prompt(r) for r in rows.to_dict("records")))
+
+
+def _prompt(row: Mapping[Hashable, Any]) -> Prompt:
+    return Prompt(
+        row["kind"],
+        tuple(int(v) for v in row["landed"]),
+        bool(row["positive"]),
+        tuple(int(v) for v in row["meant"]),
+        bool(row["meant_positive"]),
+        row["text"],
+    )

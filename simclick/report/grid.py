@@ -13,15 +13,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["Column", "Grid", "Row", "Style", "Value", "csv_text", "interval_text", "value_text"]
+__all__ = [
+    "MINUS",
+    "Column",
+    "Grid",
+    "Row",
+    "Style",
+    "Value",
+    "best_of",
+    "csv_text",
+    "interval_text",
+    "value_text",
+]
 
 Style: TypeAlias = Literal[
     "dice", "clicks", "share", "distance", "seconds", "count", "difference", "click_difference", "p", "text"
 ]
 """How a number reads: Dice with three decimals, clicks with two, a share in per cent, …"""
 
-MISSING = "–"
-MINUS = "−"
+MISSING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)

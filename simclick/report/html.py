@@ -82,9 +82,7 @@ def render_page(
         pretty=lambda content: json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True),
         short=lambda digest: str(digest)[:12],
     )
-    environment.globals.update(
-        figure=_figure, numbers=_numbers, lead_sentences=lead_sentences, legend=LEGEND
-    )
+    environment.globals.update(figure=_figure, numbers=_numbers, lead_sentences=lead_sentences, legend=LEGEND)
     page = environment.get_template("page.html.j2")
     return page.render(
         sections=sections,
@@ -104,13 +102,13 @@ def _facts(sections: Sequence[Section]) -> list[tuple[str, list[str]]]:
     """Return what was run, as terms and lines."""
     runs = [run for section in sections for _, run in section.runs]
     agents = sorted({label for section in sections for label, _ in section.runs})
-    data = {}
+    data: dict[str, None] = {}  # lines, each once, in order
     for run in runs:
         about = run.description["dataset"]
-        note = f" – {about['note']}" if about.get("note") else ""
+        note = f" ({about['note']})" if about.get("note") else ""
         line = f"{about['name']}: {_count(about['cases'], 'case')}, {_count(about['groups'], 'group')}{note}"
         data[line] = None
-    protocols = {}
+    protocols: dict[str, None] = {}
     for section in sections:
         p = section.protocol
         line = (
@@ -118,7 +116,7 @@ def _facts(sections: Sequence[Section]) -> list[tuple[str, list[str]]]:
             f"mask chosen by {p['select']}, noise {p['noise']}"
         )
         protocols[line] = None
-    weights = {}
+    weights: dict[str, None] = {}
     for section in sections:
         for label, entrant in section.entrants.items():
             if entrant.random_weights:
@@ -170,14 +168,20 @@ def _numbers(board: Board, kind: str) -> list[Grid]:
     if kind == "noc":
         columns = tuple(Column(f"{tau:.2f}", f"{tau:.2f}", "clicks") for tau in CURVE_THRESHOLDS)
         rows = tuple(
-            Row(s.label, {f"{tau:.2f}": board.numbers.value(s.label, "noc", tau) for tau in CURVE_THRESHOLDS}, s.marks)
+            Row(
+                s.label,
+                {f"{tau:.2f}": board.numbers.value(s.label, "noc", tau) for tau in CURVE_THRESHOLDS},
+                s.marks,
+            )
             for s in board.standings
         )
         return [Grid("noc", "Mean clicks to Dice ≥ …", "agent", columns, rows)]
     if kind == "spread":
         columns = tuple(Column(f"q{q}", f"{q} %", "dice") for q in (5, 25, 50, 75, 95))
         rows = tuple(Row(s.label, _quantiles(board.paths[s.label][:, -1]), s.marks) for s in board.standings)
-        return [Grid("spread", f"Percentiles of Dice after {board.section.budget} clicks", "agent", columns, rows)]
+        return [
+            Grid("spread", f"Percentiles of Dice after {board.section.budget} clicks", "agent", columns, rows)
+        ]
     return []
 
 
@@ -194,9 +198,8 @@ def _curve_grid(board: Board, statistic: str, at: float | None, title: str, styl
     rows = []
     for s in board.standings:
         mine = table[table["agent"] == s.label]
-        values = {
-            str(r.cost): Value(float(r.value), float(r.low), float(r.high)) for r in mine.itertuples()
-        }
+        points = zip(*(mine[name] for name in ("cost", "value", "low", "high")), strict=True)
+        values = {str(cost): Value(value, low, high) for cost, value, low, high in points}
         rows.append(Row(s.label, values, s.marks))
     return Grid(statistic, title, "agent", columns, tuple(rows))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,14 +19,15 @@ from simclick.harness.reading import Run
 from simclick.report.films import CaseLoader, Film, load_films
 from simclick.report.runs import open_run
 from simclick.report.sheets import LEGEND, NO_MASKS, Tile, sheet_figure, shown_part
-from simclick.report.style import DPI, MUTED, drawing, png_bytes
+from simclick.report.style import MUTED, drawing, png_bytes
 from simclick.report.tables import slug
 
 __all__ = ["replay"]
 
 FRAME_MS, LAST_MS = 700, 2400
 """How long the animation shows a step, and the last one."""
-PER_ROW = 4
+PER_ROW = 5
+FRAME_DPI = 150
 
 
 def replay(
@@ -113,7 +114,8 @@ def _tiles(film: Film, case: Case) -> Iterator[Tile]:
     for shot in film.shots:
         picture = draw(case.image, case.truth, shot.mask, film.rounds[: shot.step], crop=crop)
         clicks = f"{shot.cost} click{'' if shot.cost == 1 else 's'}"
-        yield Tile(f"step {shot.step}, {clicks}: Dice {shot.dice:.3f}", picture)
+        step = "" if shot.cost == shot.step else f"step {shot.step}, "
+        yield Tile(f"{step}{clicks}: Dice {shot.dice:.3f}", picture)
     if film.error:
         picture = draw(case.image, case.truth, None, film.rounds, crop=crop)
         yield Tile(f"step {len(film.rounds)}: the agent failed ({_short(film.error)})", picture)
@@ -127,14 +129,14 @@ def _short(text: str, length: int = 60) -> str:
 def _heading(run: Run, film: Film) -> str:
     marks = f" ({', '.join(run.marks)})" if run.marks else ""
     protocol = run.description["protocol"]
-    noise = "" if protocol["noise"] == "none" else f" · {protocol['noise']} {film.level:g}, repeat {film.repeat}"
+    noise = (
+        "" if protocol["noise"] == "none" else f" · {protocol['noise']} {film.level:g}, repeat {film.repeat}"
+    )
     return f"{run.agent}{marks} · {run.dataset}/{film.case_id} · {film.target}{noise}"
 
 
 def _frame(tile: Tile, heading: str, legend: str) -> bytes:
     """Return one step as PNG: the picture, its heading above, its caption and the legend below."""
-    import textwrap
-
     height, width = tile.picture.shape[:2]
     side = 5.2
     w, h = side * width / max(height, width), side * height / max(height, width)
@@ -148,15 +150,19 @@ def _frame(tile: Tile, heading: str, legend: str) -> bytes:
         axes.imshow(tile.picture, interpolation="antialiased")
         axes.set_axis_off()
         longest = int(wide * 15)
-        figure.text(0.1 / total_w, 1 - 0.08 / total_h, _short(heading, longest), va="top", fontsize=8, color=MUTED)
         figure.text(
-            0.1 / total_w, 1 - 0.25 / total_h, _short(tile.caption, longest), va="top", fontsize=9.5, fontweight="bold"
+            0.1 / total_w, 1 - 0.08 / total_h, _short(heading, longest), va="top", fontsize=8, color=MUTED
+        )
+        figure.text(
+            0.1 / total_w,
+            1 - 0.25 / total_h,
+            _short(tile.caption, longest),
+            va="top",
+            fontsize=9.5,
+            fontweight="bold",
         )
         figure.text(0.1 / total_w, 0.05 / total_h, "\n".join(lines), va="bottom", fontsize=6, color=MUTED)
-        figure.set_dpi(DPI * 3 / 4)
-        stream = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
-    return stream.getvalue()
+    return png_bytes(figure, FRAME_DPI)
 
 
 def _write(folder: Path, frames: Sequence[bytes], sheet: bytes) -> list[Path]:

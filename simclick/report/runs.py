@@ -84,8 +84,9 @@ class Section:
 
     @property
     def datasets(self) -> list[str]:
-        """Names of the data sets that have at least one episode, sorted."""
-        return sorted(self.episodes["dataset"].unique())
+        """Names of the data sets that have an episode: those with most groups first, then by name."""
+        groups = self.episodes.groupby("dataset")["group"].nunique()
+        return sorted((str(name) for name in groups.index), key=lambda name: (-int(groups[name]), name))
 
     @property
     def levels(self) -> list[float]:
@@ -125,8 +126,8 @@ class Section:
     @cached_property
     def covered(self) -> Mapping[tuple[str, str], int]:
         """Number of cases that an agent did, by ``(label, dataset)``."""
-        counts = self.episodes.groupby(["agent", "dataset"])["case_id"].nunique()
-        return Counter({(str(a), str(d)): int(n) for (a, d), n in counts.items()})
+        cases = self.episodes[["agent", "dataset", "case_id"]].drop_duplicates()
+        return Counter(zip(cases["agent"], cases["dataset"], strict=True))
 
     @cached_property
     def unsealed(self) -> Mapping[tuple[str, str], tuple[int, int]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,7 +93,8 @@ def make_sheet(label: str, run: Run, loader: CaseLoader, episodes: pd.DataFrame)
     chosen = _best_median_worst(episodes)
     films = load_films(run, [(str(r["case_id"]), float(r["level"]), int(r["repeat"])) for _, r in chosen])
     strips = [
-        _strip(rank, film, loader, float(row["area"])) for (rank, row), film in zip(chosen, films, strict=True)
+        _strip(rank, film, loader, float(row["area"]))
+        for (rank, row), film in zip(chosen, films, strict=True)
     ]
     return Sheet(label, tuple(strips), "" if run.description.get("save_masks") else NO_MASKS)
 
@@ -143,33 +146,38 @@ def _clicks(cost: int) -> str:
 
 
 def sheet_figure(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], legend: str = LEGEND) -> Figure:
-    """Return pictures in rows, each row with a heading, each picture with its caption."""
+    """Return pictures in rows, each row with a heading (or none), each picture with its caption."""
     columns = max([1, *(len(tiles) for _, tiles in rows)])
-    side, gap, head = 2.3, 0.08, 0.28
-    tall = [max([0.6, *(t.picture.shape[0] / max(t.picture.shape[:2]) for t in tiles)]) for _, tiles in rows]
+    side, gap, line = 2.3, 0.08, 0.27
+    heads = [line if heading else 0.08 for heading, _ in rows]
+    tall = [max([0.25, *(t.picture.shape[0] / max(t.picture.shape[:2]) for t in tiles)]) for _, tiles in rows]
     width = max(columns * (side + gap) + gap, 4.8)
-    height = sum(side * h + 2 * head for h in tall) + 0.45 + 0.6
+    words = textwrap.wrap(legend, int(width * 15))
+    height = (
+        0.45
+        + sum(head + side * h + line for head, h in zip(heads, tall, strict=True))
+        + 0.14 * len(words)
+        + 0.1
+    )
     with drawing():
         figure = Figure((width, height))
-        figure.text(gap / width, 1 - 0.14 / height, title, va="top", fontsize=11, fontweight="bold")
+
+        def write(x: float, y: float, text: str, **style: Any) -> None:
+            figure.text(x / width, y / height, text, va="top", **style)
+
+        write(gap, height - 0.12, title, fontsize=11, fontweight="bold")
         top = height - 0.45
-        for (heading, tiles), h in zip(rows, tall, strict=True):
-            figure.text(gap / width, (top - 0.06) / height, heading, va="top", fontsize=8.5)
+        for (heading, tiles), head, h in zip(rows, heads, tall, strict=True):
+            write(gap, top - 0.04, heading, fontsize=8.5)
+            top -= head
             for column, tile in enumerate(tiles):
                 left = gap + column * (side + gap)
-                box = (left / width, (top - head - side * h) / height, side / width, side * h / height)
+                box = (left / width, (top - side * h) / height, side / width, side * h / height)
                 axes = figure.add_axes(box)
                 axes.imshow(tile.picture, interpolation="antialiased")
                 axes.set_axis_off()
                 axes.set_anchor("NW")
-                figure.text(left / width, (top - head - side * h - 0.05) / height, tile.caption, va="top",
-                            fontsize=7.5, color=MUTED)  # fmt: skip
-            top -= side * h + 2 * head
-        figure.text(gap / width, 0.1 / height, _wrapped(legend, int(width * 15)), va="bottom", fontsize=7, color=MUTED)
+                write(left, top - side * h - 0.04, tile.caption, fontsize=7.5, color=MUTED)
+            top -= side * h + line
+        write(gap, top - 0.02, "\n".join(words), fontsize=7, color=MUTED)
     return figure
-
-
-def _wrapped(text: str, width: int) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width))

@@ -48,8 +48,8 @@ THEME: Mapping[str, tuple[str, str, str]] = {
 """CSS variables of a page: the colour in the figure's file, on a light page, on a dark one."""
 
 _DASHES: Sequence[Dash] = (
-    "-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)),
-    (0, (2.5, 1.2)), (0, (8, 1.5, 3, 1.5)),
+    "-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)),
+    (0, (9, 2)), (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)), (0, (2.5, 1.2)), (0, (8, 1.5, 3, 1.5)),
 )  # fmt: skip
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -130,16 +130,18 @@ def looks(entrants: Sequence[Entrant]) -> dict[str, Look]:
 @contextmanager
 def drawing() -> Iterator[None]:
     """Hold matplotlib's settings to ours while a figure is drawn and written."""
-    with matplotlib.rc_context(dict(_RC)):
+    settings: dict[Any, Any] = dict(_RC)
+    with matplotlib.rc_context(settings):
         yield
 
 
-def png_bytes(figure: Figure) -> bytes:
-    """Return a figure as PNG, without a date."""
+def png_bytes(figure: Figure, dpi: float = DPI) -> bytes:
+    """Return a figure as PNG of so many pixels per inch, without a date."""
     stream = io.BytesIO()
     with drawing():
-        figure.set_dpi(DPI)
-        FigureCanvasAgg(figure).print_png(stream, metadata={"Software": None})
+        figure.set_dpi(dpi)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(stream, metadata={"Software": None})
     return stream.getvalue()
 
 
@@ -148,7 +150,8 @@ def svg_bytes(figure: Figure) -> bytes:
     stream = io.StringIO()
     with drawing():
         figure.set_dpi(72)
-        FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None})
+        canvas: Any = FigureCanvasSVG(figure)
+        canvas.print_svg(stream, metadata={"Date": None, "Creator": None})
     return stream.getvalue().encode()
 
 
@@ -163,10 +166,12 @@ def page_svg(svg: bytes, prefix: str) -> str:
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"\b(id=\"|url\(#|href=\"#)", rf"\g<1>{prefix}-", text)
-    for name, (written, _, _) in reversed(THEME.items()):
+    for name, (written, _, _) in THEME.items():
         text = re.sub(rf"{written}\b", f"var(--{name})", text, flags=re.I)
     head, rest = text.split(">", 1)
     box = re.search(r'viewBox="([^"]+)"', head)
-    width = float(box.group(1).split()[2]) if box else 0.0
-    head = f'<svg viewBox="{box.group(1) if box else ""}" style="max-width:{width * 1.5:.0f}px" aria-hidden="true" focusable="false"'
-    return re.sub(r"\s+\n", "\n", f"{head}>{rest}").strip()
+    if box is None:
+        raise ValueError("the figure has no viewBox")
+    width = float(box.group(1).split()[2])
+    attributes = f'viewBox="{box.group(1)}" style="max-width:{width * 1.5:.0f}px"'
+    return re.sub(r"\s+\n", "\n", f'<svg {attributes} aria-hidden="true" focusable="false">{rest}').strip()

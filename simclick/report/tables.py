@@ -6,7 +6,8 @@ Nothing is computed here: numbers come from `simclick.statistics` by way of `Boa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -81,7 +82,7 @@ def clicks_grid(board: Board) -> Grid:
     rows = _rows(board, [*_measures("noc", THRESHOLDS), *_measures("nof", THRESHOLDS)])
     budget = board.section.budget
     note = f"Clicks: mean over cases; a target that {budget} clicks do not reach counts as {budget}."
-    title = f"Clicks to reach a Dice (NoC) on {board.title}"
+    title = f"Clicks to reach a Dice (NoC) on {board.phrase}"
     return _grid(board, "clicks", title, [*columns, *_COUNTS], rows, ["noc", "nof"], [note])
 
 
@@ -91,7 +92,7 @@ def dice_grid(board: Board) -> Grid:
     columns = [Column(f"dice@{cost}", str(cost), "dice", head) for cost in board.costs]
     columns.append(Column("area", f"mean of 1…{board.section.budget}", "dice", head))
     rows = _rows(board, [*_measures("dice", board.costs), ("area", None)])
-    title = f"Dice after a number of clicks on {board.title}"
+    title = f"Dice after a number of clicks on {board.phrase}"
     return _grid(board, "dice", title, [*columns, *_COUNTS], rows, ["dice", "area"])
 
 
@@ -117,7 +118,7 @@ def average_grid(board: Board) -> Grid:
             for average in ("micro", "macro")
         }
         rows.append(Row(standing.label, values, standing.marks, standing.part))
-    title = f"Averages over cases (micro) and over targets (macro) on {board.title}"
+    title = f"Averages over cases (micro) and over targets (macro) on {board.phrase}"
     note = f"Macro: the mean of the means of {len(board.subsets('target'))} targets."
     return _grid(board, "averages", title, columns, rows, ["noc", "dice", "area"], [note])
 
@@ -129,15 +130,18 @@ def pairs_grid(board: Board, statistic: str, at: float | None) -> Grid:
         table = table[table["at"].round(6) == round(float(at), 6)]
     style: Style = "click_difference" if statistic == "noc" else "difference"
     cells: dict[tuple[str, str], Value] = {}
-    for pair in table.itertuples():
-        a, b, d, low, high = pair.agent_a, pair.agent_b, pair.difference, pair.low, pair.high
+    for a, b, d, low, high in _columns(table, "agent_a", "agent_b", "difference", "low", "high"):
         clear = low > 0 or high < 0
         cells[a, b] = Value(d, low, high, strong=clear)
         cells[b, a] = Value(-d, -high, -low, strong=clear)
     agents = [s for s in board.standings if any(s.label in key for key in cells)]
     columns = [Column(s.label, s.label, style) for s in agents]
     rows = [
-        Row(s.label, {o.label: cells[s.label, o.label] for o in agents if (s.label, o.label) in cells}, s.marks)
+        Row(
+            s.label,
+            {o.label: cells[s.label, o.label] for o in agents if (s.label, o.label) in cells},
+            s.marks,
+        )
         for s in agents
     ]
     what = _what(board, statistic, at)
@@ -147,7 +151,9 @@ def pairs_grid(board: Board, statistic: str, at: float | None) -> Grid:
     )
     why = [str(n) for n in dict.fromkeys(table["note"]) if n]
     name = slug("difference", _key(statistic, at))
-    return _grid(board, name, f"{what}, paired differences on {board.title}", columns, rows, [], [note, *why])
+    return _grid(
+        board, name, f"{what}, paired differences on {board.phrase}", columns, rows, [], [note, *why]
+    )
 
 
 def breakdown_grid(board: Board, by: str, statistic: str, at: float | None) -> Grid:
@@ -170,7 +176,7 @@ def breakdown_grid(board: Board, by: str, statistic: str, at: float | None) -> G
     words = {"target": "target", "modality": "modality", "dataset": "data set"}[by]
     name = slug(f"by-{by}", _key(statistic, at))
     notes = board.numbers.notes([statistic], by)
-    title = f"{what} by {words} on {board.title}"
+    title = f"{what} by {words} on {board.phrase}"
     return _grid(board, name, title, columns, rows, [], notes, stub=words)
 
 
@@ -188,10 +194,10 @@ def surface_grid(board: Board) -> Grid:
         ]
         measures += [("hd95", cost), ("hd95_undefined", cost), ("nsd", cost)]
     note = (
-        f"HD95 (in {unit}) and NSD: medians over cases. HD95 is undefined where mask or truth is empty; such a "
-        "case counts as infinite in the median."
+        f"HD95 (in {unit}) and NSD: medians over cases. HD95 is undefined where mask or truth is empty; "
+        "such a case counts as infinite in the median."
     )
-    title = f"Surface distances on {board.title}"
+    title = f"Surface distances on {board.phrase}"
     rows = _rows(board, measures)
     return _grid(board, "surface", title, columns, rows, ["hd95", "hd95_undefined", "nsd"], [note])
 
@@ -209,9 +215,11 @@ def time_grid(board: Board) -> Grid:
         cells = {key: board.numbers.value(s.label, key) for key in ("seconds_per_step", "seconds_encode")}
         cells["n_episodes"], cells["n_failed"] = Value(float(s.n_episodes)), Value(float(s.n_failed))
         rows.append(Row(s.label, cells, s.marks, s.part))
-    note = "Seconds of the agent alone, on the machine of the run (see Provenance); compare like machines only."
+    note = (
+        "Seconds of the agent alone, on the machine of the run (see Provenance); compare like machines only."
+    )
     statistics = ["seconds_per_step", "seconds_encode"]
-    return _grid(board, "time", f"Time on {board.title}", columns, rows, statistics, [note])
+    return _grid(board, "time", f"Time on {board.phrase}", columns, rows, statistics, [note])
 
 
 _COUNTS = [
@@ -238,6 +246,10 @@ def _what(board: Board, statistic: str, at: float | None) -> str:
     if statistic == "noc" and at is not None:
         return f"Clicks to Dice ≥ {threshold(at)}"
     return f"Mean Dice of clicks 1…{board.section.budget}"
+
+
+def _columns(table: pd.DataFrame, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[name] for name in names), strict=True)
 
 
 def _with_marks(standing: Standing) -> str:
@@ -333,4 +345,7 @@ def _tidy(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFra
         part.insert(1, "seed", board.section.seed)
         parts.append(part)
     filled = [part for part in parts if len(part)]
-    return pd.concat(filled or parts, ignore_index=True) if parts else pd.DataFrame()
+    if not parts:
+        return pd.DataFrame()
+    whole: pd.DataFrame = pd.concat(filled or parts, ignore_index=True)
+    return whole

@@ -70,7 +70,9 @@ def _one_level(numbers: Numbers, label: str, costs: list[int], budget: int) -> l
     right = [f"{'after':<12}{'Dice':>7}"]
     rows = [(f"{cost} click{'' if cost == 1 else 's'}", numbers.value(label, "dice", cost)) for cost in costs]
     rows.append((f"mean 1…{budget}", numbers.value(label, "area")))
-    right += [f"{name:<12}{value_text(v, 'dice'):>7}  {interval_text(v, 'dice'):<16}".rstrip() for name, v in rows]
+    right += [
+        f"{name:<12}{value_text(v, 'dice'):>7}  {interval_text(v, 'dice'):<16}".rstrip() for name, v in rows
+    ]
     height = max(len(left), len(right))
     left += [""] * (height - len(left))
     right += [""] * (height - len(right))
@@ -111,9 +113,11 @@ def _foot(section: Section) -> list[str]:
     lines = []
     if len(seconds):
         lines.append(f"{_seconds(float(np.median(seconds)))} per interaction (median)")
-    errors = section.episodes.loc[section.episodes["status"] == "failed", "error"].fillna("no reason recorded")
+    errors = section.episodes.loc[section.episodes["status"] == "failed", "error"].fillna(
+        "no reason recorded"
+    )
     for reason, count in pd.Series(errors).value_counts().head(3).items():
-        lines += _folded(f"failed: {count} × {' '.join(str(reason).split())}", 1)
+        lines += _folded(f"failed: {count} x {' '.join(str(reason).split())}", 1)
     return lines
 
 

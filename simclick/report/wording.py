@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from simclick.report.boards import Board
-from simclick.report.grid import Column, Grid, Row, Value, interval_text, value_text
+from simclick.report.grid import Column, Grid, Row, Value
 
 __all__ = ["LEAD_COSTS", "Lead", "lead_grid", "lead_sentences", "leads", "listed"]
 
@@ -72,11 +73,12 @@ def _lead(board: Board, cost: int) -> Lead:
 def _difference(board: Board, a: str, b: str, cost: int) -> tuple[Value, str]:
     table = board.pairs
     rows = table[(table["statistic"] == "dice") & (table["at"].astype(float).round(6) == cost)]
-    for pair in rows.itertuples():
-        if (pair.agent_a, pair.agent_b) == (a, b):
-            return Value(pair.difference, pair.low, pair.high), str(pair.note)
-        if (pair.agent_a, pair.agent_b) == (b, a):
-            return Value(-pair.difference, -pair.high, -pair.low), str(pair.note)
+    names = ("agent_a", "agent_b", "difference", "low", "high", "note")
+    for one, other, difference, low, high, note in zip(*(rows[name] for name in names), strict=True):
+        if (one, other) == (a, b):
+            return Value(difference, low, high), str(note)
+        if (one, other) == (b, a):
+            return Value(-difference, -high, -low), str(note)
     return Value(), "not compared"
 
 
@@ -101,45 +103,46 @@ def lead_grid(board: Board, found: Sequence[Lead], name: str, constants: Mapping
             "verdict": Value(text=lead.verdict),
         }
         rows.append(Row(_clicks(lead.cost), cells))
-    why = list(dict.fromkeys(lead.why for lead in found if lead.why))
+    why = [
+        f"{reason[:1].upper()}{reason[1:]}." for reason in dict.fromkeys(lead.why for lead in found) if reason
+    ]
     notes = ["By: mean difference in Dice, paired by case, with its 95 % interval over groups.", *why]
-    title = f"Who leads on {board.title}"
+    title = f"Who leads on {board.phrase}"
     return Grid(name, title, "after", columns, tuple(rows), tuple(notes), constants)
 
 
 def lead_sentences(board: Board, found: Sequence[Lead]) -> list[str]:
-    """Return one sentence per stretch of clicks with the same leader."""
+    """Return a sentence per stretch of clicks with the same leader and the same certainty."""
     if not found:
         ranked = board.ranked
         if not ranked:
             return ["No agent is ranked here."]
         return [f"Only {ranked[0].label} is ranked here; there is nobody to compare it with."]
-    sentences = []
-    stretch: list[Lead] = []
-    for lead in found:
-        if stretch and stretch[-1].leader != lead.leader:
-            sentences.append(_stretch(stretch))
-            stretch = []
-        stretch.append(lead)
-    return [*sentences, _stretch(stretch)]
+    stretches = groupby(found, key=lambda lead: (lead.leader, lead.verdict))
+    return [_sentence(list(stretch)) for _, stretch in stretches]
 
 
-def _stretch(stretch: Sequence[Lead]) -> str:
-    costs = listed([str(lead.cost) for lead in stretch])
-    clicks = f"{costs} click{'' if costs == '1' else 's'}"
-    if not stretch[0].second:
-        return f"After {clicks} {stretch[0].leader} are equal."
-    sizes = [_size(lead) for lead in stretch]
-    return f"After {clicks} {stretch[0].leader} leads, by {'; '.join(sizes)}."
+def _sentence(stretch: Sequence[Lead]) -> str:
+    lead = stretch[0]
+    costs = listed([str(one.cost) for one in stretch])
+    when = f"After {costs} click{'' if costs == '1' else 's'} {lead.leader}"
+    if not lead.second:
+        return f"{when} are equal."
+    sizes = [one.difference.value for one in stretch if not math.isnan(one.difference.value)]
+    by = _range(sizes)
+    if lead.clear:
+        return f"{when} leads{by}: clear, the interval of the difference excludes 0."
+    if lead.difference.has_interval:
+        return f"{when} is ahead{by}, which may be chance: the interval of the difference includes 0."
+    why = f" ({lead.why})" if lead.why else ""
+    return f"{when} is ahead{by}; how sure that is cannot be said{why}."
 
 
-def _size(lead: Lead) -> str:
-    if math.isnan(lead.difference.value):
-        return f"an unknown margin before {lead.second}"
-    text = value_text(lead.difference, "difference").removeprefix("+")
-    interval = interval_text(lead.difference, "difference")
-    sure = f"{interval}, {'clear' if lead.clear else 'not clear'}" if interval else "no interval"
-    return f"{text} Dice before {lead.second} ({sure})"
+def _range(sizes: Sequence[float]) -> str:
+    if not sizes:
+        return ""
+    low, high = f"{min(sizes):.3f}", f"{max(sizes):.3f}"
+    return f" by {low} Dice" if low == high else f" by {low} to {high} Dice"
 
 
 def listed(names: Sequence[str]) -> str:

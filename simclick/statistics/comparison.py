@@ -33,6 +33,7 @@ _COLUMNS = (
 )
 _BOARD = ["protocol_digest", "noise", "level"]
 _ALPHA = 0.05
+_BLOCK = 2**20  # entries of a block of sign patterns: 8 MiB
 
 
 def compare(
@@ -98,16 +99,13 @@ def sign_flip(sums: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
     Returns:
         Float64[K]; 1 where there is no difference at all.
     """
-    g = len(sums)
-    if g <= EXACT_GROUPS:
-        bits = (np.arange(2**g)[:, None] >> np.arange(g)) & 1
-    else:
-        words = words_of("sign flip", seed, g).words(FLIPS * g).reshape(FLIPS, g)
-        bits = np.concatenate([np.zeros((1, g), dtype=np.int64), (words >> np.uint64(63)).astype(np.int64)])
-    totals = np.abs((1.0 - 2.0 * bits) @ sums)
     seen = np.abs(sums.sum(axis=0))
     slack = 1e-9 * np.abs(sums).sum(axis=0)  # totals that are equal but for rounding count as equal
-    return np.asarray((totals >= seen - slack).mean(axis=0))
+    as_far, tried = np.zeros(sums.shape[1]), 0
+    for signs in _signs(len(sums), seed):
+        as_far += np.count_nonzero(np.abs(signs @ sums) >= seen - slack, axis=0)
+        tried += len(signs)
+    return as_far / tried
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,6 +115,19 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
     out = np.empty(len(p))
     out[order] = np.minimum(stepped, 1.0)
     return out
+
+
+def _signs(g: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield blocks of sign patterns, Float64[b, g] of 1 and -1: one bit of a raw word per sign."""
+    if g <= EXACT_GROUPS:
+        yield np.where((np.arange(2**g)[:, None] >> np.arange(g)) & 1, -1.0, 1.0)
+        return
+    yield np.ones((1, g))
+    words, per_pattern, step = words_of("sign flip", seed, g), -(-g // 64), max(1, _BLOCK // g)
+    for start in range(0, FLIPS, step):
+        b = min(step, FLIPS - start)
+        raw = words.words(b * per_pattern).astype("<u8").view(np.uint8).reshape(b, -1)
+        yield np.where(np.unpackbits(raw, axis=1, count=g, bitorder="little"), -1.0, 1.0)
 
 
 def _parts(board: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -213,5 +213,5 @@ def case_table(table: pd.DataFrame) -> pd.DataFrame:
         {"n_episodes": grouped.size(), "n_failed": grouped["failed"].sum().astype(np.int64)}
     )
     averages = [grouped[[n for n in names if n not in medians]].mean(), grouped[medians].median()]
-    cases: pd.DataFrame = pd.concat([counts, *averages], axis=1)[[*counts.columns, *names]]
-    return cases.reset_index()
+    cases: pd.DataFrame = pd.concat([counts, *averages], axis=1)[[*counts.columns, *names]].reset_index()
+    return cases

@@ -46,12 +46,6 @@ def test_angles_on_the_axes():
     assert exact.atan2_turns([0, 1, 0, -1, 0], [1, 0, -1, 0, 0]).tolist() == [0, 0.25, 0.5, -0.25, 0]
 
 
-@given(st.floats(0, 1e6), st.floats(0.1, 4))
-@settings(deadline=None)
-def test_power(x, exponent):
-    assert float(exact.power(x, exponent)) == pytest.approx(x**exponent, rel=1e-11, abs=1e-300)
-
-
 def test_gaussian_noise_is_normal_and_keyed():
     noise = Chance(1, "a").gaussian(400, 500)
     assert abs(noise.mean()) < 0.01

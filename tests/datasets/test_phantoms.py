@@ -2,16 +2,19 @@
 
 import ast
 import hashlib
+import inspect
 import os
 import pickle
 import subprocess
 import sys
 from collections import defaultdict
+from importlib import resources
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scipy import ndimage, stats
 
 import simclick.datasets.phantom
@@ -19,7 +22,7 @@ from simclick.datasets.phantom import FAMILIES
 from simclick.datasets.phantoms import Phantoms
 from simclick.errors import ConfigError
 
-PINNED = "a50ffc2781d3885aa4fe54e4b7df1435e3a9b00c4284df436ff59903c17bbbf7"
+PINNED = "9d049fd3aca1fa635bf6e6760bd57e1f8bd6ea4beb34b811502a56774db4147a"
 """Over all default cases. Whoever changes a picture changes this and raises the data set's version."""
 
 PLANTED = ("planted_contrast", "planted_noise", "planted_raggedness")
@@ -224,7 +227,7 @@ def test_planted_factors_are_independent_and_spread(seed):
         for study, target in studies
     ]
     for a, b in combinations(PLANTED, 2):
-        assert abs(rank_correlation(rows, a, b)) < 0.12
+        assert abs(rank_correlation(rows, a, b)) < 0.2
     for name, low, high in zip(PLANTED, (0.25, 0.25, 0), (1, 1.5, 1), strict=True):
         shares = np.histogram([row[name] for row in rows], bins=4, range=(low, high))[0] / len(rows)
         assert shares.min() > 0.15
@@ -321,6 +324,16 @@ def test_names_and_modalities():
     assert (case.case_id, case.group) == ("ct-abdomen-0-0-0-liver", "ct-abdomen-0-0")
     assert (case.modality, case.family, case.label) == ("ct", "ct-abdomen", "liver")
     assert case.unit == "mm"
+
+
+def test_configuration_has_the_constructors_defaults():
+    text = resources.files("simclick.conf").joinpath("dataset", "phantoms.yaml").read_text()
+    options = yaml.safe_load(text)
+    assert options.pop("name") == "phantoms"
+    assert options.pop("limit") is None
+    parameters = inspect.signature(Phantoms).parameters
+    assert options == {name: parameter.default for name, parameter in parameters.items()}
+    assert all(name in text for name in FAMILIES)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,18 @@ def test_the_number_of_the_round_is_beside_the_badge():
     assert (changed[8 * 28 : 8 * 37, 8 * 28 : 8 * 37]).any()
 
 
+@pytest.mark.parametrize("shade", [0, 255])
+def test_a_number_can_be_read_on_black_and_on_white(shade):
+    one, eight = (
+        draw(np.full_like(GREY, shade), rounds=[Round((everything(),))] * n + [Round((click(32, 32),))])
+        for n in (0, 7)
+    )
+    for picture, other in ((one, eight), (eight, one)):
+        ink = picture[(picture != other).any(axis=2)]
+        assert (ink.min(axis=1) > 230).sum() > 10
+        assert (ink.max(axis=1) < 40).sum() > 5
+
+
 def test_a_number_at_the_border_stays_in_the_picture():
     def digits(x, y):
         """Pixels in which the numbers 1 and 8 differ."""
@@ -121,7 +133,7 @@ def test_a_number_at_the_border_stays_in_the_picture():
         return (draw(GREY, rounds=later) != draw(GREY, rounds=later[-1:])).any(axis=2).sum()
 
     for x, y in product((0, 32, 63), repeat=2):
-        assert digits(x, y) == pytest.approx(digits(32, 32), rel=0.15)
+        assert digits(x, y) > 0.8 * digits(32, 32)
 
 
 def test_a_moved_click_shows_where_it_was_meant():

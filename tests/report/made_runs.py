@@ -109,7 +109,9 @@ def write_run(
         dice = curves(len(cases), protocol.budget, skill, number)
     about = {**describe(plan, spec), **(description or {})}
     per_shard = tuple(len(plan.cells) for _ in plan.shards)
-    with RunDirectory(path, about, cases_table(tuple(cases)), save_masks=False, episodes_per_shard=per_shard) as run:
+    with RunDirectory(
+        path, about, cases_table(tuple(cases)), save_masks=False, episodes_per_shard=per_shard
+    ) as run:
         for number, case in enumerate(cases[: only if only is not None else len(cases)]):
             run.commit(number, _rows(plan, case, dice[number], (failures or {}).get(number)))
         if seal:
@@ -117,9 +119,7 @@ def write_run(
     return path
 
 
-def _rows(
-    plan: Plan, case: PlannedCase, dice: NDArray[np.float64], failure: tuple[int, str] | None
-) -> Rows:
+def _rows(plan: Plan, case: PlannedCase, dice: NDArray[np.float64], failure: tuple[int, str] | None) -> Rows:
     rows = Rows()
     protocol = plan.protocol
     about = (case.group, case.modality, case.target)
@@ -133,10 +133,11 @@ def _rows(
             if failed:
                 value = 0.0
             surface = step in protocol.surface_at and not failed
+            hd95 = np.inf if value == 0 else 20 * (1 - value)
             rows.add(
                 "steps", *key, step, step, value, value / (2 - value),
-                (np.inf if value == 0 else 20 * (1 - value)) if surface else None, value**0.5 if surface else None,
-                value, -1 if failed else 0, 0 if failed else 1, 0.02, 0.001, "0" * 64, *about,
+                hd95 if surface else None, value**0.5 if surface else None, value,
+                -1 if failed else 0, 0 if failed else 1, 0.02, 0.001, "0" * 64, *about,
             )  # fmt: skip
             at = [10 + step, 20]
             rows.add("prompts", *key, step, 0, "click", True, True, at, at, None, 1)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Field", "atan2_turns", "cos_turns", "exp", "log", "power", "sin_turns"]
+__all__ = ["Field", "atan2_turns", "cos_turns", "exp", "log", "sin_turns"]
 
 Field = NDArray[np.float64]
 """A float64 array, most often one value per pixel."""
@@ -68,13 +68,6 @@ def log(x: ArrayLike) -> Field:
     s = (mantissa - 1.0) / (mantissa + 1.0)
     series = _horner(_LOG, s * s)
     result: Field = k * _LN2_HIGH + (k * _LN2_LOW + 2.0 * s * series)
-    return result
-
-
-def power(x: ArrayLike, exponent: float) -> Field:
-    """Return x to a power, for x >= 0; zero stays zero."""
-    x = np.asarray(x, dtype=np.float64)
-    result: Field = np.where(x > 0.0, exp(exponent * log(np.where(x > 0.0, x, 1.0))), 0.0)
     return result
 
 

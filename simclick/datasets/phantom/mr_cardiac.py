@@ -101,8 +101,9 @@ class _Chest:
         inner = blob(frame, cx, cy, 0.275 * k - thickness, study.of_patient("endocardium"), 0.12, 0.0, 0.97)
         frayed = study.of_patient("trabeculae").smooth(frame, 26.0, 2)
         rough = study.raggedness["myocardium"]
-        inner = roughen(inner, frayed, rough, 0.034)
         outer = roughen(outer, frayed[::-1], rough, 0.022)
+        # However ragged, the wall stays closed.
+        inner = np.maximum(roughen(inner, frayed, rough, 0.034), outer + 0.03)
 
         right = blob(
             frame, cx - 0.24 * k, cy - 0.03, 0.25 * k, study.of_patient("right"), 0.25, 0.0, 1.2, -0.04

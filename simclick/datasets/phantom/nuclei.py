@@ -29,7 +29,7 @@ class _Culture:
         """Paint the nuclei and one mitosis; return the masks of all nuclei and of the mitosis."""
         study, frame = self.study, self.frame
         chance = study.of_patient("cells")
-        frayed = study.of_patient("nucleus rag").smooth(frame, 26.0, 2)
+        frayed = study.of_patient("nucleus rag").smooth(frame, 34.0, 2)
         rough = study.raggedness["nuclei"]
         c = 0.15 + 0.85 * study.contrast["nuclei"]
         nuclei: Mask = np.zeros(frame.shape, dtype=np.bool_)
@@ -54,7 +54,7 @@ class _Culture:
         r = self.radius * own.between(0.8, 1.2) * (1.0 - 0.3 * abs(study.depth - own.between(0.0, 1.0)))
         squash, turn = own.between(0.65, 1.0), own.between(0.0, 1.0)
         rows, columns, near = window(self.frame, x, y, 3.2 * self.radius)
-        level = blob(near, x, y, r, own, 0.15, 0.0, squash, turn) + 0.025 * frayed[rows, columns]
+        level = blob(near, x, y, r, own, 0.15, 0.0, squash, turn) + 0.028 * frayed[rows, columns]
         inner = 0.85 + 0.15 * self.chromatin[rows, columns] + 0.15 * ramp(level, -0.03, -0.005)
         inner = inner * (own.between(0.55, 1.0) * c)
         for _ in range(1 + own.below(3)):

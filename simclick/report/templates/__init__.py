@@ -1,1 +1,1 @@
-""""""
+"""Templates of the page."""

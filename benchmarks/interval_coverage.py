@@ -7,9 +7,9 @@ median width, the share of trials without an interval, and the coverage of the p
 ``mean ± t(G - 1) * cluster-robust standard error`` on the same data (without any spread it has no
 width, and misses).
 
-    python benchmarks/coverage.py --trials 4000
+    python benchmarks/interval_coverage.py --trials 4000
 
-The true values come from two million draws. A trial's chance is NumPy's generator, seeded.
+The true values come from 400,000 draws. A trial's chance is NumPy's generator, seeded.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Outcome:
 
     def truth(self) -> float:
         """The value that an infinite sample would give."""
-        z = np.random.default_rng(0).normal(size=2_000_000)
+        z = np.random.default_rng(0).normal(size=400_000)
         if self.median:
             return float(np.median(self.draw(z, z * 0)))
         return float(np.mean([self.draw(z, np.full(z.shape, float(t))).mean() for t in range(self.targets)]))
