@@ -46,4 +46,4 @@ class Geodesic(RegionAgent):
         cost = 1 + self.contrast * gradient(image)
         to_object, _ = MCP_Geometric(cost).find_costs(np.argwhere(markers == OBJECT))
         to_background, _ = MCP_Geometric(cost).find_costs(np.argwhere(markers == BACKGROUND))
-        return (to_background - to_object).astype(np.float32)
+        return np.asarray(to_background - to_object, dtype=np.float32)

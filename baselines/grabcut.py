@@ -68,6 +68,7 @@ class GrabCut(RegionAgent):
         labels = labels.astype(np.uint8)
         models = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.setRNGSeed(seed)
-        cv2.grabCut(image, labels, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+        whole_image = (0, 0, image.shape[1], image.shape[0])  # not looked at in this mode
+        cv2.grabCut(image, labels, whole_image, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
         inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
         return np.where(inside, 1.0, -1.0).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,8 @@ def _preference(
         counts = gaussian_filter1d(counts, 1.0, mode="nearest")
         shares.append((counts + 1 / _BINS) / (counts.sum() + 1))
     ratio = np.clip(np.log(shares[0]) - np.log(shares[1]), -4, 4)
-    preference = np.rint(_UNIT * (near + histogram * ratio[bins])).astype(np.int64)
+    wanted = _UNIT * (near + histogram * ratio[bins])
+    preference: NDArray[np.int64] = np.rint(wanted).astype(np.int64)
     preference[markers == OBJECT] = _HARD
     preference[markers == BACKGROUND] = -_HARD
     return preference
@@ -134,9 +136,9 @@ def _cut_scipy(preference: NDArray[np.int64], links: list[Links]) -> NDArray[np.
     n = preference.size
     flat = preference.ravel()
     source, sink = np.flatnonzero(flat > 0), np.flatnonzero(flat < 0)
-    rows = [np.full(source.size, n), sink]
-    columns = [source, np.full(sink.size, n + 1)]
-    values = [flat[source], -flat[sink]]
+    rows: list[NDArray[Any]] = [np.full(source.size, n), sink]
+    columns: list[NDArray[Any]] = [source, np.full(sink.size, n + 1)]
+    values: list[NDArray[Any]] = [flat[source], -flat[sink]]
     for a, b, capacity in links:
         rows += [a, b]
         columns += [b, a]

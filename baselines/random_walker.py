@@ -59,4 +59,4 @@ class RandomWalker(RegionAgent):
                 prob_tol=0.5,
                 return_full_prob=True,
             )
-        return (both[0] - both[1]).astype(np.float32)
+        return np.asarray(both[0] - both[1], dtype=np.float32)

@@ -96,7 +96,7 @@ class RegionAgent(SimpleAgent):
 
 def smoothed(image: NDArray[np.uint8], sigma: float = 1.0) -> NDArray[np.float32]:
     """Return the image as Float32[h, w, 3], smoothed by a Gaussian."""
-    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma)
+    return np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma), dtype=np.float32)
 
 
 def gradient(image: NDArray[np.uint8], sigma: float = 1.0) -> NDArray[np.float64]:
@@ -106,7 +106,8 @@ def gradient(image: NDArray[np.uint8], sigma: float = 1.0) -> NDArray[np.float64
     dy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1).astype(np.float64)
     length = np.sqrt((dx**2 + dy**2).sum(axis=2))
     mean = length.mean()
-    return length / mean if mean > 0 else length
+    relative: NDArray[np.float64] = length / mean if mean > 0 else length
+    return relative
 
 
 def _clicks(prompts: tuple[Prompt, ...]) -> list[Prompt]:
@@ -148,10 +149,10 @@ def _markers(request: Request, region: _Region) -> NDArray[np.uint8]:
     inner = (region.top > 0, region.bottom < height, region.left > 0, region.right < width)
     if not any(inner) and all(p.positive for p in clicks):
         inner = (True,) * 4
-    edges = (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])
+    edges = (markers[:1], markers[-1:], markers[:, :1], markers[:, -1:])
     for edge, is_background in zip(edges, inner, strict=True):
         if is_background:
-            markers[edge] = BACKGROUND
+            edge[...] = BACKGROUND
     rows, columns = np.ogrid[: region.height, : region.width]
     if not any(p.positive for p in clicks):
         for prompt in _boxes(request.prompts)[-1:]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,5 +43,6 @@ class Watershed(RegionAgent):
         """Return 1 in the object's basin, -1 outside."""
         from skimage.segmentation import watershed
 
-        basins = watershed(gradient(image), markers.astype(np.int32), compactness=self.compactness)
+        flood: Callable[..., NDArray[np.int32]] = watershed
+        basins = flood(gradient(image), markers.astype(np.int32), compactness=self.compactness)
         return np.where(basins == OBJECT, 1.0, -1.0).astype(np.float32)

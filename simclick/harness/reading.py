@@ -76,8 +76,7 @@ class Run:
     def cases(self) -> pd.DataFrame:
         """Return the planned cases, in the data set's order; `factors` is a dict per row."""
         frame: pd.DataFrame = pq.read_table(self.path / CASES).to_pandas()
-        frame["factors"] = [dict(pairs) for pairs in frame["factors"]]
-        return frame
+        return frame.assign(factors=frame["factors"].map(dict))
 
 
 def read_run(path: str | Path) -> Run:

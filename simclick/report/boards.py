@@ -73,12 +73,15 @@ class Numbers:
         )
 
     def notes(self, statistics: Sequence[str], subset: str = "all") -> list[str]:
-        """Return why numbers have no interval, each reason once."""
+        """Return why numbers have no interval, each reason once, with the agents if it is not all."""
         table = self.table
-        chosen = (
-            table["statistic"].isin(list(statistics)) & (table["subset"] == subset) & (table["note"] != "")
-        )
-        return [str(note) for note in dict.fromkeys(table.loc[chosen, "note"])]
+        table = table[table["statistic"].isin(list(statistics)) & (table["subset"] == subset)]
+        everyone = set(table["agent"])
+        notes = []
+        for note, rows in table[table["note"] != ""].groupby("note", sort=False):
+            agents = sorted(set(rows["agent"]))
+            notes.append(str(note) if set(agents) == everyone else f"{note} ({', '.join(agents)})")
+        return notes
 
 
 def _at(at: float | None) -> float | None:

@@ -151,12 +151,13 @@ def load_films(run: Run, wanted: Sequence[tuple[str, float, int]]) -> list[Film]
     ids = sorted({case_id for case_id, _, _ in wanted})
     tables = {name: _read(run, name, ids) for name in ("episodes", "steps", "prompts")}
     tables["masks"] = _read(run, "masks", ids) if run.description.get("save_masks") else pd.DataFrame()
-    cases = run.cases().set_index("case_id")
+    cases = run.cases()
+    sizes = dict(zip(cases["case_id"], zip(cases["height"], cases["width"], strict=True), strict=True))
     films = []
     for case_id, level, repeat in wanted:
-        size = (int(cases.at[case_id, "height"]), int(cases.at[case_id, "width"]))
+        height, width = sizes[case_id]
         rows = {name: _of(table, case_id, level, repeat) for name, table in tables.items()}
-        films.append(_film(run, rows, size))
+        films.append(_film(run, rows, (int(height), int(width))))
     return films
 
 

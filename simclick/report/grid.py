@@ -23,6 +23,7 @@ __all__ = [
     "best_of",
     "csv_text",
     "interval_text",
+    "spanned",
     "value_text",
 ]
 
@@ -126,14 +127,19 @@ class Grid:
 
     @property
     def heads(self) -> list[tuple[str, int]]:
-        """The shared heads and how many neighbouring columns each spans; empty when there are none."""
-        spans: list[tuple[str, int]] = []
-        for column in self.columns:
-            if spans and spans[-1][0] == column.over and column.over:
-                spans[-1] = (column.over, spans[-1][1] + 1)
-            else:
-                spans.append((column.over, 1))
-        return spans if any(over for over, _ in spans) else []
+        """The shared heads of all columns; see `spanned`."""
+        return spanned(self.columns)
+
+
+def spanned(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """Return the shared heads and how many neighbouring columns each spans; empty when there are none."""
+    spans: list[tuple[str, int]] = []
+    for column in columns:
+        if spans and spans[-1][0] == column.over and column.over:
+            spans[-1] = (column.over, spans[-1][1] + 1)
+        else:
+            spans.append((column.over, 1))
+    return spans if any(over for over, _ in spans) else []
 
 
 _DECIMALS: Mapping[str, int] = {

@@ -1,13 +1,16 @@
-r"""Grids as LaTeX: a ``table`` for `booktabs` that can be pasted into a paper.
+r"""Grids as LaTeX: a ``table*`` that can be pasted into a paper.
 
-Needs ``\usepackage{booktabs}`` alone; every text is escaped.
+Needs the packages ``booktabs`` and ``graphicx`` (a table wider than the page is made smaller); every
+text is escaped.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
-from simclick.report.grid import MINUS, Column, Grid, Row, interval_text, value_text
+from simclick.report.grid import MINUS, Column, Grid, Row, interval_text, spanned, value_text
 
 __all__ = ["escape", "latex_text"]
 
@@ -52,54 +55,72 @@ def escape(text: str) -> str:
 
 
 def latex_text(grid: Grid) -> str:
-    """Return a grid as a LaTeX table; intervals stand small below their values."""
+    """Return a grid as a LaTeX table; intervals stand small below their values.
+
+    Marks become footnotes of the table. Counts that are the same in every row are left out: the
+    notes say how many cases and groups there are.
+    """
+    columns = [c for c in grid.columns if not _constant_count(grid, c)]
+    marks = list(dict.fromkeys(mark for row in grid.rows for mark in row.marks))
     lines = [
-        "% needs \\usepackage{booktabs}",
-        r"\begin{table}[t]",
-        r"\centering\small",
+        "% needs \\usepackage{booktabs,graphicx}",
+        r"\begin{table*}[t]",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{escape(grid.title)}.}}",
         rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]', '-', grid.name)}}}",
-        r"\setlength{\tabcolsep}{4pt}",
-        rf"\begin{{tabular}}{{l{'r' * len(grid.columns)}}}",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{''.join('l' if c.style == 'text' else 'r' for c in columns)}}}",
         r"\toprule",
-        *_heads(grid),
+        *_heads(grid, columns),
         r"\midrule",
     ]
     for number, (part, rows) in enumerate(grid.parts):
         if number:
             lines.append(r"\midrule")
         if part:
-            lines.append(rf"\multicolumn{{{len(grid.columns) + 1}}}{{l}}{{\emph{{{escape(part)}}}}} \\")
+            lines.append(rf"\multicolumn{{{len(columns) + 1}}}{{l}}{{\emph{{{escape(part)}}}}} \\")
         for row in rows:
-            lines += _row(row, grid.columns)
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if grid.notes:
-        notes = " ".join(escape(note) for note in grid.notes)
-        lines.append(rf"\par\smallskip\parbox{{0.95\linewidth}}{{\footnotesize {notes}}}")
-    lines.append(r"\end{table}")
+            lines += _row(row, columns, marks)
+    lines += [r"\bottomrule", r"\end{tabular}}"]
+    notes = [escape(note) for note in grid.notes]
+    notes += [rf"$^{{{_letter(i)}}}$ {escape(mark)}." for i, mark in enumerate(marks)]
+    if notes:
+        lines.append(rf"\par\smallskip\parbox{{0.95\textwidth}}{{\footnotesize {' '.join(notes)}}}")
+    lines.append(r"\end{table*}")
     return "\n".join(lines) + "\n"
 
 
-def _heads(grid: Grid) -> list[str]:
+def _constant_count(grid: Grid, column: Column) -> bool:
+    cells = [row.values.get(column.key) for row in grid.rows]
+    known = {cell.value for cell in cells if cell is not None}
+    return column.style == "count" and len(known) == 1 and len(grid.columns) > 1 and not known & {math.nan}
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number % 26) * (1 + number // 26)
+
+
+def _heads(grid: Grid, columns: Sequence[Column]) -> list[str]:
     lines = []
-    if grid.heads:
+    spans = spanned(columns)
+    if spans:
         cells, rules, at = [""], [], 2
-        for over, span in grid.heads:
+        for over, span in spans:
             cells.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(over)}}}")
             if over and span > 1:
                 rules.append(rf"\cmidrule(lr){{{at}-{at + span - 1}}}")
             at += span
         lines += [" & ".join(cells) + r" \\", *(["".join(rules)] if rules else [])]
-    heads = " & ".join([escape(grid.stub), *(escape(c.head) for c in grid.columns)])
+    heads = " & ".join([escape(grid.stub), *(escape(c.head) for c in columns)])
     return [*lines, heads + r" \\"]
 
 
-def _row(row: Row, columns: tuple[Column, ...]) -> list[str]:
+def _row(row: Row, columns: Sequence[Column], marks: Sequence[str]) -> list[str]:
     name = escape(row.name)
     if name.startswith(("[", "*")):
         name = "{}" + name  # or the line break before would take it for its argument
     if row.marks:
-        name += r" \emph{(" + escape(", ".join(row.marks)) + ")}"
+        name += rf"$^{{{','.join(_letter(marks.index(mark)) for mark in row.marks)}}}$"
     cells, intervals = [name], [""]
     for column in columns:
         cell = row.values.get(column.key)

@@ -225,7 +225,7 @@ def time_grid(board: Board) -> Grid:
 _COUNTS = [
     Column("n_cases", "cases", "count"),
     Column("n_groups", "groups", "count"),
-    Column("n_failed", "failed episodes", "count"),
+    Column("n_failed", "failed", "count"),
 ]
 _LOWER_IS_BETTER = ("noc", "nof", "hd95", "hd95_undefined")
 

@@ -45,10 +45,10 @@ class Lead:
     def verdict(self) -> str:
         """Whether the lead is more than chance, in words."""
         if not self.second:
-            return "equal"
+            return _EQUAL
         if not self.difference.has_interval:
-            return "open: no interval"
-        return "clear: the interval excludes 0" if self.clear else "open: the interval includes 0"
+            return _UNKNOWN
+        return _CLEAR if self.clear else _CHANCE
 
 
 def leads(board: Board) -> list[Lead]:
@@ -112,30 +112,40 @@ def lead_grid(board: Board, found: Sequence[Lead], name: str, constants: Mapping
 
 
 def lead_sentences(board: Board, found: Sequence[Lead]) -> list[str]:
-    """Return a sentence per stretch of clicks with the same leader and the same certainty."""
+    """Return who leads and how sure that is: per stretch of clicks of one certainty, two sentences."""
     if not found:
         ranked = board.ranked
         if not ranked:
             return ["No agent is ranked here."]
         return [f"Only {ranked[0].label} is ranked here; there is nobody to compare it with."]
-    stretches = groupby(found, key=lambda lead: (lead.leader, lead.verdict))
-    return [_sentence(list(stretch)) for _, stretch in stretches]
+    sentences = []
+    for verdict, stretch in groupby(found, key=lambda lead: lead.verdict):
+        parts = [_part(list(part)) for _, part in groupby(stretch, key=lambda lead: lead.leader)]
+        text = "; ".join(parts)
+        sentences += [f"{text[0].upper()}{text[1:]}.", *_SURE[verdict]]
+    return sentences
 
 
-def _sentence(stretch: Sequence[Lead]) -> str:
+_CLEAR = "clear: the interval excludes 0"
+_CHANCE = "open: the interval includes 0"
+_UNKNOWN = "open: no interval"
+_EQUAL = "equal"
+_SURE = {
+    _CLEAR: ["That is clear: the interval of the difference excludes 0."],
+    _CHANCE: ["That may be chance: the interval of the difference includes 0."],
+    _UNKNOWN: ["How sure that is cannot be said: there is no interval (the table says why)."],
+    _EQUAL: [],
+}
+
+
+def _part(stretch: Sequence[Lead]) -> str:
     lead = stretch[0]
     costs = listed([str(one.cost) for one in stretch])
-    when = f"After {costs} click{'' if costs == '1' else 's'} {lead.leader}"
+    when = f"after {costs} click{'' if costs == '1' else 's'} {lead.leader}"
     if not lead.second:
-        return f"{when} are equal."
+        return f"{when} are equal"
     sizes = [one.difference.value for one in stretch if not math.isnan(one.difference.value)]
-    by = _range(sizes)
-    if lead.clear:
-        return f"{when} leads{by}: clear, the interval of the difference excludes 0."
-    if lead.difference.has_interval:
-        return f"{when} is ahead{by}, which may be chance: the interval of the difference includes 0."
-    why = f" ({lead.why})" if lead.why else ""
-    return f"{when} is ahead{by}; how sure that is cannot be said{why}."
+    return f"{when} {'leads' if lead.clear else 'is ahead'}{_range(sizes)}"
 
 
 def _range(sizes: Sequence[float]) -> str:

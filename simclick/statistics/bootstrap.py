@@ -9,9 +9,10 @@ group are not. The interval is a 95 % **studentised bootstrap** (bootstrap-t; Ef
    with ``S_g`` the sum and ``n_g`` the number of a group's cases. (A factor such as
    ``G / (G - 1)`` would cancel.)
 2. In each of B = 1,999 resamples of G groups out of G, with replacement,
-   ``t* = (mean* - mean) / s*``. A resample whose groups show no spread at all (``s* = 0``) takes
-   ``s / sqrt(G)`` instead; on rare yes-or-no outcomes this puts the bound near the exact binomial
-   one, where an infinite ``t*`` would put it at the end of the range.
+   ``t* = (mean* - mean) / s*``, where ``s*`` is not taken below ``s / sqrt(G)``. Where few groups
+   differ from the others, many resamples miss them and have next to no spread; without the floor
+   they would make the interval as wide as the range. On rare yes-or-no outcomes the floor puts the
+   bound near the exact binomial one. From 12 groups on it does not change the coverage.
 3. The interval is ``[mean - q(0.975) s, mean - q(0.025) s]`` with ``q`` the order statistics 50 and
    1,950 of t* (*equal-tailed*; follows the skewness of Dice and clicks), or ``mean ± q s`` with the
    order statistic 1,900 of ``|t*|`` (*symmetric*; for paired differences, which are nearly
@@ -326,10 +327,8 @@ def _pivots(sums: _Sums, error: _Float, resamples: int, seed: int) -> _Float:
     out = []
     for weights in _resamples(g, resamples, seed):
         shift, per_case, estimate = _shifts(sums, weights)
-        spread = np.sqrt(_variance(sums, weights, shift, per_case))
-        # Below this the spread is rounding: the groups drawn do not differ.
-        spread = np.where(spread > 1e-6 * error, spread, error / math.sqrt(g))
-        out.append(estimate / np.where(error > 0, spread, 1.0))
+        spread = np.maximum(np.sqrt(_variance(sums, weights, shift, per_case)), error / math.sqrt(g))
+        out.append(estimate / np.where(spread > 0, spread, 1.0))
     return np.concatenate(out)
 
 

@@ -180,7 +180,7 @@ def _values(laid: Timeline, curves: Mapping[str, NDArray[np.float64]], m: Measur
     if m.statistic == "final_dice":
         return curves["dice"][:, -1]
     if m.statistic == "failed":
-        return (laid.episodes["status"] == "failed").to_numpy(dtype=np.float64)
+        return np.asarray(laid.episodes["status"] == "failed", dtype=np.float64)
     if m.statistic == "seconds_encode":
         return laid.episodes["seconds_encode"].to_numpy(dtype=np.float64)
     if m.statistic == "seconds_per_step":

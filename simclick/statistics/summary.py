@@ -151,7 +151,8 @@ def curve_table(
 
 def group_codes(cases: pd.DataFrame) -> NDArray[np.int64]:
     """Number the groups of cases, Int64[n]: a group is a name within one data set."""
-    return cases.groupby(["dataset", "group"], sort=True, dropna=False).ngroup().to_numpy(dtype=np.int64)
+    numbers = cases.groupby(["dataset", "group"], sort=True, dropna=False).ngroup()
+    return np.asarray(numbers, dtype=np.int64)
 
 
 def _cells(cases: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

@@ -165,7 +165,8 @@ def filled(mask: Mask) -> Mask:
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         outside[edge] = True
     outside[0] = False
-    return ~outside[labels]
+    filled: NDArray[np.bool_] = ~outside[labels]
+    return filled
 
 
 def strokes(frame: Frame, paths: Sequence[Path], level: Field | None = None) -> Field:
