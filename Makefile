@@ -21,7 +21,7 @@ demo: .venv/.demo
 install: .venv/.full
 
 test: .venv/.full
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2
 
 # Full-size models and long simulations.
 test-slow: .venv/.full

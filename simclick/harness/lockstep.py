@@ -139,7 +139,7 @@ class Lockstep:
     def _tracks(self, case: Case, encoded: _Encoded) -> list[_Track]:
         protocol, info = self.rules.protocol, self.agent.info
         ground = Ground(case)
-        surface = SurfaceTruth(case.truth, case.spacing) if self._surface_at else None
+        surface = SurfaceTruth(case.truth, case.spacing, case.ignore) if self._surface_at else None
         head = (info.name, protocol.id, case.dataset, case.case_id, protocol.noise)
         return [
             _Track(Episode(ground, self.rules, level, repeat), encoded, surface, (*head, level, repeat))

@@ -70,12 +70,14 @@ class Column:
         head: Its head.
         style: How its numbers read.
         over: A head that it shares with its neighbours, or "".
+        marks: What must be said beside the head.
     """
 
     key: str
     head: str
     style: Style = "dice"
     over: str = ""
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

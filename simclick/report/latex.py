@@ -61,7 +61,7 @@ def latex_text(grid: Grid) -> str:
     notes say how many cases and groups there are.
     """
     columns = [c for c in grid.columns if not _constant_count(grid, c)]
-    marks = list(dict.fromkeys(mark for row in grid.rows for mark in row.marks))
+    marks = list(dict.fromkeys(mark for item in (*grid.rows, *columns) for mark in item.marks))
     lines = [
         "% needs \\usepackage{booktabs,graphicx}",
         r"\begin{table*}[t]",
@@ -71,7 +71,7 @@ def latex_text(grid: Grid) -> str:
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{''.join('l' if c.style == 'text' else 'r' for c in columns)}}}",
         r"\toprule",
-        *_heads(grid, columns),
+        *_heads(grid, columns, marks),
         r"\midrule",
     ]
     for number, (part, rows) in enumerate(grid.parts):
@@ -100,7 +100,7 @@ def _letter(number: int) -> str:
     return chr(ord("a") + number % 26) * (1 + number // 26)
 
 
-def _heads(grid: Grid, columns: Sequence[Column]) -> list[str]:
+def _heads(grid: Grid, columns: Sequence[Column], marks: Sequence[str]) -> list[str]:
     lines = []
     spans = spanned(columns)
     if spans:
@@ -111,17 +111,20 @@ def _heads(grid: Grid, columns: Sequence[Column]) -> list[str]:
                 rules.append(rf"\cmidrule(lr){{{at}-{at + span - 1}}}")
             at += span
         lines += [" & ".join(cells) + r" \\", *(["".join(rules)] if rules else [])]
-    heads = " & ".join([escape(grid.stub), *(escape(c.head) for c in columns)])
+    heads = " & ".join([escape(grid.stub), *(escape(c.head) + _marked(c, marks) for c in columns)])
     return [*lines, heads + r" \\"]
+
+
+def _marked(item: Row | Column, marks: Sequence[str]) -> str:
+    letters = ",".join(_letter(marks.index(mark)) for mark in item.marks)
+    return f"$^{{{letters}}}$" if letters else ""
 
 
 def _row(row: Row, columns: Sequence[Column], marks: Sequence[str]) -> list[str]:
     name = escape(row.name)
     if name.startswith(("[", "*")):
         name = "{}" + name  # or the line break before would take it for its argument
-    if row.marks:
-        name += rf"$^{{{','.join(_letter(marks.index(mark)) for mark in row.marks)}}}$"
-    cells, intervals = [name], [""]
+    cells, intervals = [name + _marked(row, marks)], [""]
     for column in columns:
         cell = row.values.get(column.key)
         text = escape(value_text(cell, column.style))

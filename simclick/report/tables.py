@@ -135,7 +135,7 @@ def pairs_grid(board: Board, statistic: str, at: float | None) -> Grid:
         cells[a, b] = Value(d, low, high, strong=clear)
         cells[b, a] = Value(-d, -high, -low, strong=clear)
     agents = [s for s in board.standings if any(s.label in key for key in cells)]
-    columns = [Column(s.label, s.label, style) for s in agents]
+    columns = [Column(s.label, s.label, style, marks=s.marks) for s in agents]
     rows = [
         Row(
             s.label,
@@ -160,7 +160,7 @@ def breakdown_grid(board: Board, by: str, statistic: str, at: float | None) -> G
     """Return one number per subset (target, modality, data set) and agent."""
     style: Style = "clicks" if statistic == "noc" else "dice"
     standings = board.standings
-    columns = [Column(s.label, _with_marks(s), style) for s in standings]
+    columns = [Column(s.label, s.label, style, marks=s.marks) for s in standings]
     columns += [Column("n_cases", "cases", "count"), Column("n_groups", "groups", "count")]
     rows = []
     for value in board.subsets(by):
@@ -250,10 +250,6 @@ def _what(board: Board, statistic: str, at: float | None) -> str:
 
 def _columns(table: pd.DataFrame, *names: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(table[name] for name in names), strict=True)
-
-
-def _with_marks(standing: Standing) -> str:
-    return f"{standing.label} ({', '.join(standing.marks)})" if standing.marks else standing.label
 
 
 def _strong(value: Value) -> Value:
