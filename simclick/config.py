@@ -7,6 +7,7 @@ the choices and the nearest one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -106,7 +107,8 @@ def _literal(word: str) -> str:
     key, equals, value = word.partition("=")
     if key not in _LITERAL or not equals or value[:1] in {"'", '"'} or value in {"", "null"}:
         return word
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    # Inside quotes Hydra reads a backslash literally, unless backslashes run up to a quote.
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"{key}='{escaped}'"
 
 

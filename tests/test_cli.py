@@ -216,6 +216,16 @@ def test_a_path_may_hold_any_character(here: Path, capsys: pytest.CaptureFixture
     assert (here / "a b,c" / "run.json").is_file()
 
 
+@pytest.mark.parametrize("value", [r"^(p\d)", "a\\", "it's", "\\'", "a,b (c) [d]{e}: =", r"\\server\x y"])
+def test_literal_values_reach_the_run_unchanged(value: str) -> None:
+    from simclick.config import compose_run
+
+    words = ["dataset=folder", f"dataset.root={value}", f"dataset.group={value}", f"out={value}"]
+    spec = compose_run(words)
+    assert spec.dataset.options["root"] == spec.dataset.options["group"] == value
+    assert str(spec.out) == str(Path(value))
+
+
 def test_unknown_arguments_suggest_the_nearest(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "run", "agent=disc", "--quite")
     assert code == 2

@@ -72,16 +72,27 @@ class Numbers:
             (0, 0) if row is None else (int(self._values["n_cases"][row]), int(self._values["n_groups"][row]))
         )
 
-    def notes(self, statistics: Sequence[str], subset: str = "all") -> list[str]:
-        """Return why numbers have no interval, each reason once, with the agents if it is not all."""
-        table = self.table
-        table = table[table["statistic"].isin(list(statistics)) & (table["subset"] == subset)]
-        everyone = set(table["agent"])
-        notes = []
-        for note, rows in table[table["note"] != ""].groupby("note", sort=False):
-            agents = sorted(set(rows["agent"]))
-            notes.append(str(note) if set(agents) == everyone else f"{note} ({', '.join(agents)})")
-        return notes
+    def notes(
+        self,
+        measures: Sequence[tuple[str, float | None]],
+        subset: str = "all",
+        averages: Sequence[str] = ("micro",),
+    ) -> list[str]:
+        """Return why numbers have no interval, each reason once, with the agents if it is not all.
+
+        Args:
+            measures: The numbers that are shown: statistic, and threshold or cost.
+            subset: The kind of subset that is shown.
+            averages: The averages that are shown.
+        """
+        agents: dict[str, set[str]] = {}
+        wanted = {(statistic, _at(at)) for statistic, at in measures}
+        for (agent, kind, _, average, statistic, at), row in self._rows.items():
+            note = str(self._values["note"][row])
+            if note and kind == subset and average in averages and (statistic, at) in wanted:
+                agents.setdefault(note, set()).add(agent)
+        everyone = {key[0] for key in self._rows}
+        return [n if who == everyone else f"{n} ({', '.join(sorted(who))})" for n, who in agents.items()]
 
 
 def _at(at: float | None) -> float | None:
@@ -114,6 +125,13 @@ class Standing:
     def label(self) -> str:
         """The agent's label."""
         return self.entrant.label
+
+    @property
+    def caution(self) -> str:
+        """Why it is not ranked, in one word, for a figure; "" for one that is."""
+        return {"uses the truth": "bound", "random weights": "random", "not all cases": "part"}.get(
+            self.unranked, ""
+        )
 
     @property
     def ranked(self) -> bool:

@@ -14,7 +14,7 @@ from simclick.harness.store import check_writable
 from simclick.report.boards import Board, make_boards
 from simclick.report.figures import board_pictures
 from simclick.report.films import CaseLoader
-from simclick.report.grid import Grid, csv_text
+from simclick.report.grid import csv_text
 from simclick.report.html import Chapter, render_page
 from simclick.report.latex import latex_text
 from simclick.report.runs import Section, load_sections, open_runs
@@ -51,8 +51,8 @@ class _Folder:
     root: Path
     names: list[str] = field(default_factory=list)
 
-    def write(self, name: str, content: str | bytes) -> None:
-        """Write a file; a name that is taken gets a number."""
+    def write(self, name: str, content: str | bytes) -> str:
+        """Write a file and return its name; a name that is taken gets a number."""
         stem, dot, suffix = name.rpartition(".")
         number = 1
         while name.lower() in {taken.lower() for taken in self.names}:
@@ -62,6 +62,7 @@ class _Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         self.names.append(name)
+        return name
 
     def clear(self) -> None:
         """Remove the files that an earlier report says it wrote here."""
@@ -101,63 +102,67 @@ def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
     folder = _Folder(out)
     try:
         folder.clear()
-        chapters = [chapter for section in sections for chapter in _chapters(section, look, folder)]
+        chapters: list[Chapter] = []
+        for section in sections:
+            loaders = {(label, run.dataset): CaseLoader(run) for label, run in section.runs}
+            for board in make_boards(section):
+                chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loaders, look, folder))
         boards = [chapter.board for chapter in chapters]
         folder.write("tables/summary.csv", tidy_summary(boards).to_csv(index=False, lineterminator="\n"))
         folder.write("tables/differences.csv", tidy_pairs(boards).to_csv(index=False, lineterminator="\n"))
         warnings = tuple(_warnings(sections))
         folder.write(PAGE, render_page(sections, chapters, look, warnings))
-        index = {"runs": [_identity(section) for section in sections], "files": sorted(folder.names)}
+        index = {"runs": _identities(sections), "files": sorted(folder.names)}
         folder.write(INDEX, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise StoreError(f"cannot write {out}: {error.strerror or error}; choose another --out") from None
     return ReportResult(out / PAGE, tuple(out / name for name in folder.names), warnings)
 
 
-def _identity(section: Section) -> dict[str, object]:
-    return {
-        "protocol": section.protocol["id"],
-        "protocol_digest": section.protocol["digest"],
-        "seed": section.seed,
-        "agents": {
-            label: {
-                "dataset": run.dataset,
-                "plan_digest": run.description.get("plan_digest"),
-                "sealed": run.sealed,
-            }
-            for label, run in section.runs
-        },
-    }
+def _identities(sections: Sequence[Section]) -> list[dict[str, object]]:
+    return [
+        {
+            "agent": label,
+            "agent_digest": run.description["agent"]["digest"],
+            "dataset": run.dataset,
+            "protocol": section.protocol["id"],
+            "protocol_digest": section.protocol["digest"],
+            "seed": section.seed,
+            "plan_digest": run.description.get("plan_digest"),
+            "sealed": run.sealed,
+        }
+        for section in sections
+        for label, run in section.runs
+    ]
 
 
-def _chapters(section: Section, look: Mapping[str, Look], folder: _Folder) -> Iterator[Chapter]:
-    loaders = {(label, run.dataset): CaseLoader(run) for label, run in section.runs}
-    for board in make_boards(section):
-        name = board_name(board)
-        grids = {kind: list(found) for kind, found in board_grids(board).items()}
-        found = leads(board)
-        constants = grids["main"][0].constants
-        lead = lead_grid(board, found, slug(name, "leads"), constants) if found else None
-        for grid in [*([lead] if lead else []), *(g for some in grids.values() for g in some)]:
-            _write_grid(folder, grid)
-        pictures = []
-        for picture in board_pictures(board, look):
-            svg = svg_bytes(picture.figure)
-            folder.write(f"figures/{name}_{picture.kind}.svg", svg)
-            folder.write(f"figures/{name}_{picture.kind}.png", png_bytes(picture.figure))
-            pictures.append((picture, svg))
-        sheets = []
-        for sheet in _sheets(board, loaders):
-            file = f"{name}_{slug(sheet.label)}_episodes.png"
-            folder.write(f"figures/{file}", png_bytes(_sheet_figure(board, sheet)))
-            sheets.append((sheet, file))
-        anchor = "b-" + slug(name).replace(".", "-").replace("+", "-")
-        yield Chapter(board, anchor, found, lead, grids, pictures, sheets)
-
-
-def _write_grid(folder: _Folder, grid: Grid) -> None:
-    folder.write(f"tables/{grid.name}.csv", csv_text(grid))
-    folder.write(f"tables/{grid.name}.tex", latex_text(grid))
+def _chapter(
+    board: Board,
+    anchor: str,
+    loaders: Mapping[tuple[str, str], CaseLoader],
+    look: Mapping[str, Look],
+    folder: _Folder,
+) -> Chapter:
+    """Make and write everything of one board."""
+    name = board_name(board)
+    grids = board_grids(board)
+    found = leads(board)
+    constants = grids["main"][0].constants
+    lead = lead_grid(board, found, slug(name, "leads"), constants) if found else None
+    for grid in [*([lead] if lead else []), *(g for some in grids.values() for g in some)]:
+        folder.write(f"tables/{grid.name}.csv", csv_text(grid))
+        folder.write(f"tables/{grid.name}.tex", latex_text(grid))
+    pictures = []
+    for picture in board_pictures(board, look):
+        svg = svg_bytes(picture.figure)
+        folder.write(f"figures/{name}_{picture.kind}.svg", svg)
+        folder.write(f"figures/{name}_{picture.kind}.png", png_bytes(picture.figure))
+        pictures.append((picture, svg))
+    sheets = []
+    for sheet in _sheets(board, loaders):
+        file = f"figures/{name}_{slug(sheet.label)}_episodes.png"
+        sheets.append((sheet, folder.write(file, png_bytes(_sheet_figure(board, sheet)))))
+    return Chapter(board, anchor, found, lead, grids, pictures, sheets)
 
 
 def _sheets(board: Board, loaders: Mapping[tuple[str, str], CaseLoader]) -> Iterator[Sheet]:

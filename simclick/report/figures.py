@@ -16,7 +16,7 @@ from simclick.report.style import INK, MUTED, PAPER, RULE, Look, drawing
 
 __all__ = ["Picture", "board_pictures"]
 
-WIDTH, HEIGHT = 5.6, 3.9
+WIDTH, HEIGHT = 6.0, 4.1
 SCATTERS = 6
 """At most this many scatter panels: the leader against the next ones."""
 PANELS = 12
@@ -63,7 +63,7 @@ def _dice(board: Board, looks: Mapping[str, Look]) -> Picture:
     _draw_lines(axes, lines, looks, first=1)
     axes.set(xlabel="clicks", ylabel="Dice, mean over cases", xlim=(1, board.section.budget), ylim=(0, 1))
     axes.set_xticks(_click_ticks(board.section.budget))
-    _end_labels(axes, lines, looks)
+    _end_labels(axes, lines, looks, board)
     return Picture(
         "dice",
         "Dice against clicks",
@@ -92,7 +92,7 @@ def _thresholds(board: Board, looks: Mapping[str, Look]) -> Picture:
     axes.set(xlabel="Dice to reach", ylabel="clicks, mean over cases", ylim=(0, budget))
     axes.set_yticks([0, *_click_ticks(budget)[1:]])
     axes.set_xlim(CURVE_THRESHOLDS[0], CURVE_THRESHOLDS[-1])
-    _end_labels(axes, lines, looks)
+    _end_labels(axes, lines, looks, board)
     return Picture(
         "noc",
         "Clicks against the Dice to reach (NoC)",
@@ -105,7 +105,7 @@ def _thresholds(board: Board, looks: Mapping[str, Look]) -> Picture:
 def _reach(board: Board, looks: Mapping[str, Look]) -> Picture:
     figure = Figure((WIDTH, HEIGHT + 1.6))
     panels = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.16})
-    figure.subplots_adjust(left=0.115, right=0.76, bottom=0.09, top=0.95)
+    figure.subplots_adjust(left=0.105, right=0.72, bottom=0.09, top=0.95)
     alts = []
     for axes, tau in zip(panels, REACH, strict=True):
         table = board.curves[(board.curves["statistic"] == "reach") & np.isclose(board.curves["at"], tau)]
@@ -114,7 +114,7 @@ def _reach(board: Board, looks: Mapping[str, Look]) -> Picture:
         axes.set(ylabel="share of cases", xlim=(1, board.section.budget), ylim=(0, 1))
         axes.set_title(f"Dice ≥ {tau:.2f}")
         axes.set_xticks(_click_ticks(board.section.budget))
-        _end_labels(axes, lines, looks)
+        _end_labels(axes, lines, looks, board)
         alts.append(_alt_curves(f"Share of cases at Dice {tau:.2f}", board, lines, (5, board.section.budget)))
     panels[-1].set_xlabel("clicks")
     return Picture(
@@ -138,7 +138,8 @@ def _spread(board: Board, looks: Mapping[str, Look]) -> Picture:
         axes.fill_between(x, p5, p95, color=colour, alpha=0.15, linewidth=0)
         axes.fill_between(x, p25, p75, color=colour, alpha=0.3, linewidth=0)
         axes.plot(x, p50, color=colour, linewidth=1.8)
-        axes.set_title(_shown(standing.label, 24), fontsize=9, fontweight="normal")
+        caution = f" ({standing.caution})" if standing.caution else ""
+        axes.set_title(_shown(standing.label, 24 - len(caution)) + caution, fontsize=9, fontweight="normal")
         axes.set(xlim=(1, x[-1]), ylim=(0, 1), yticks=(0, 0.5, 1))
         axes.set_xticks(_click_ticks(int(x[-1]), few=True))
         alts.append(f"{standing.label}: median {p50[-1]:.2f}, middle half {p25[-1]:.2f} to {p75[-1]:.2f}")
@@ -212,7 +213,7 @@ def _outer_labels(figure: Figure, x: str, y: str) -> None:
 
 def _figure() -> tuple[Figure, Axes]:
     figure = Figure((WIDTH, HEIGHT))
-    axes = figure.add_axes((0.115, 0.125, 0.645, 0.835))
+    axes = figure.add_axes((0.105, 0.125, 0.615, 0.835))
     return figure, axes
 
 
@@ -261,8 +262,11 @@ def _click_ticks(budget: int, few: bool = False) -> list[int]:
     return ticks
 
 
-def _end_labels(axes: Axes, lines: Sequence[tuple[str, pd.DataFrame]], looks: Mapping[str, Look]) -> None:
+def _end_labels(
+    axes: Axes, lines: Sequence[tuple[str, pd.DataFrame]], looks: Mapping[str, Look], board: Board
+) -> None:
     """Name every line at its right end; names keep apart, and a thin line leads to each."""
+    cautions = {s.label: s.caution for s in board.standings}
     ends = [(float(table["value"].iloc[-1]), label) for label, table in lines if len(table)]
     ends = [(y, label) for y, label in ends if not np.isnan(y)]
     low, high = axes.get_ylim()
@@ -280,10 +284,11 @@ def _end_labels(axes: Axes, lines: Sequence[tuple[str, pd.DataFrame]], looks: Ma
             (right + 0.015 * width, right + 0.045 * width), (y, place),
             color=look.colour, linewidth=0.8, clip_on=False, solid_capstyle="butt",
         )  # fmt: skip
-        text = _shown(label, 18) + (" (bound)" if look.bound else "")
+        caution = cautions.get(label, "")
+        text = _shown(label, 22 - len(caution)) + (f" ({caution})" if caution else "")
         axes.text(
             right + 0.055 * width, place, text, color=look.colour, va="center", ha="left", fontsize=8,
-            fontstyle="italic" if look.bound else "normal",
+            fontstyle="italic" if caution else "normal",
         )  # fmt: skip
 
 

@@ -61,7 +61,8 @@ def latex_text(grid: Grid) -> str:
     notes say how many cases and groups there are.
     """
     columns = [c for c in grid.columns if not _constant_count(grid, c)]
-    marks = list(dict.fromkeys(mark for item in (*grid.rows, *columns) for mark in item.marks))
+    marked: list[Row | Column] = [*grid.rows, *columns]
+    marks = list(dict.fromkeys(mark for item in marked for mark in item.marks))
     lines = [
         "% needs \\usepackage{booktabs,graphicx}",
         r"\begin{table*}[t]",

@@ -8,7 +8,7 @@ did of the section's cases is counted, so that a table can say who covers them a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,12 +65,15 @@ class Section:
         seed: Seed of all draws.
         runs: The runs, with the label of each one's agent.
         entrants: The agents, by label.
+        stem: Its part of file names: the protocol's id, with digest and seed where these are needed to
+            tell it from the report's other sections.
     """
 
     protocol: Mapping[str, Any]
     seed: int
     runs: tuple[tuple[str, Run], ...]
     entrants: Mapping[str, Entrant]
+    stem: str
 
     @property
     def budget(self) -> int:
@@ -211,8 +214,18 @@ def load_sections(runs: Sequence[Run]) -> list[Section]:
         pairs = [(labels[run.description["agent"]["digest"]], run) for run in sorted_runs[key]]
         pairs.sort(key=lambda pair: (pair[0], pair[1].dataset))
         entrants = {label: Entrant(label, run.description["agent"]) for label, run in pairs}
-        sections.append(Section(pairs[0][1].description["protocol"], key[2], tuple(pairs), entrants))
+        protocol = pairs[0][1].description["protocol"]
+        sections.append(Section(protocol, key[2], tuple(pairs), entrants, _stem(key, sorted_runs)))
     return sections
+
+
+def _stem(key: tuple[str, str, int], keys: Iterable[tuple[str, str, int]]) -> str:
+    protocol, digest, seed = key
+    same = [other for other in keys if other[0] == protocol]
+    digests, seeds = {other[1] for other in same}, {other[2] for other in same}
+    return (
+        protocol + (f"-{digest[:8]}" if len(digests) > 1 else "") + (f"-seed{seed}" if len(seeds) > 1 else "")
+    )
 
 
 def _labels(runs: Sequence[Run]) -> dict[str, str]:

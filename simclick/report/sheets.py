@@ -165,10 +165,11 @@ def sheet_figure(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], legend:
         def write(x: float, y: float, text: str, **style: Any) -> None:
             figure.text(x / width, y / height, text, va="top", **style)
 
+        title = textwrap.shorten(title, int(width * 10), placeholder=" …")
         write(gap, height - 0.12, title, fontsize=11, fontweight="bold")
         top = height - 0.45
         for (heading, tiles), head, h in zip(rows, heads, tall, strict=True):
-            write(gap, top - 0.04, heading, fontsize=8.5)
+            write(gap, top - 0.04, textwrap.shorten(heading, int(width * 15), placeholder=" …"), fontsize=8.5)
             top -= head
             for column, tile in enumerate(tiles):
                 left = gap + column * (side + gap)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,9 +130,13 @@ def looks(entrants: Sequence[Entrant]) -> dict[str, Look]:
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Hold matplotlib's settings to ours while a figure is drawn and written."""
+    """Hold matplotlib's settings to ours while a figure is drawn and written.
+
+    Letters that the font lacks show as boxes; matplotlib's warning about each is not passed on.
+    """
     settings: dict[Any, Any] = dict(_RC)
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from simclick.report.boards import THRESHOLDS, Board, Standing
+from simclick.report.boards import THRESHOLDS, Board
 from simclick.report.grid import Column, Grid, Row, Style, Value, best_of
 
 __all__ = [
     "average_grid",
     "board_grids",
+    "board_name",
     "breakdown_grid",
     "clicks_grid",
     "dice_grid",
@@ -79,11 +80,11 @@ def clicks_grid(board: Board) -> Grid:
         name = threshold(tau)
         columns.append(Column(f"noc@{name}", "clicks", "clicks", f"Dice ≥ {name}"))
         columns.append(Column(f"nof@{name}", "not reached", "share", f"Dice ≥ {name}"))
-    rows = _rows(board, [*_measures("noc", THRESHOLDS), *_measures("nof", THRESHOLDS)])
+    measures = [*_measures("noc", THRESHOLDS), *_measures("nof", THRESHOLDS)]
     budget = board.section.budget
     note = f"Clicks: mean over cases; a target that {budget} clicks do not reach counts as {budget}."
     title = f"Clicks to reach a Dice (NoC) on {board.phrase}"
-    return _grid(board, "clicks", title, [*columns, *_COUNTS], rows, ["noc", "nof"], [note])
+    return _grid(board, "clicks", title, [*columns, *_COUNTS], _rows(board, measures), measures, [note])
 
 
 def dice_grid(board: Board) -> Grid:
@@ -91,9 +92,9 @@ def dice_grid(board: Board) -> Grid:
     head = "Dice after … clicks"
     columns = [Column(f"dice@{cost}", str(cost), "dice", head) for cost in board.costs]
     columns.append(Column("area", f"mean of 1…{board.section.budget}", "dice", head))
-    rows = _rows(board, [*_measures("dice", board.costs), ("area", None)])
+    measures = [*_measures("dice", board.costs), ("area", None)]
     title = f"Dice after a number of clicks on {board.phrase}"
-    return _grid(board, "dice", title, [*columns, *_COUNTS], rows, ["dice", "area"])
+    return _grid(board, "dice", title, [*columns, *_COUNTS], _rows(board, measures), measures)
 
 
 def average_grid(board: Board) -> Grid:
@@ -119,8 +120,10 @@ def average_grid(board: Board) -> Grid:
         }
         rows.append(Row(standing.label, values, standing.marks, standing.part))
     title = f"Averages over cases (micro) and over targets (macro) on {board.phrase}"
+    measures = [(statistic, at) for statistic, at, _, _ in wanted]
+    why = board.numbers.notes(measures, averages=("micro", "macro"))
     note = f"Macro: the mean of the means of {len(board.subsets('target'))} targets."
-    return _grid(board, "averages", title, columns, rows, ["noc", "dice", "area"], [note])
+    return _grid(board, "averages", title, columns, rows, [], [note, *why])
 
 
 def pairs_grid(board: Board, statistic: str, at: float | None) -> Grid:
@@ -175,7 +178,7 @@ def breakdown_grid(board: Board, by: str, statistic: str, at: float | None) -> G
     what = _what(board, statistic, at)
     words = {"target": "target", "modality": "modality", "dataset": "data set"}[by]
     name = slug(f"by-{by}", _key(statistic, at))
-    notes = board.numbers.notes([statistic], by)
+    notes = board.numbers.notes([(statistic, at)], by)
     title = f"{what} by {words} on {board.phrase}"
     return _grid(board, name, title, columns, rows, [], notes, stub=words)
 
@@ -199,7 +202,7 @@ def surface_grid(board: Board) -> Grid:
     )
     title = f"Surface distances on {board.phrase}"
     rows = _rows(board, measures)
-    return _grid(board, "surface", title, columns, rows, ["hd95", "hd95_undefined", "nsd"], [note])
+    return _grid(board, "surface", title, columns, rows, measures, [note])
 
 
 def time_grid(board: Board) -> Grid:
@@ -218,8 +221,7 @@ def time_grid(board: Board) -> Grid:
     note = (
         "Seconds of the agent alone, on the machine of the run (see Provenance); compare like machines only."
     )
-    statistics = ["seconds_per_step", "seconds_encode"]
-    return _grid(board, "time", f"Time on {board.phrase}", columns, rows, statistics, [note])
+    return _grid(board, "time", f"Time on {board.phrase}", columns, rows, [], [note])
 
 
 _COUNTS = [
@@ -279,7 +281,7 @@ def _grid(
     title: str,
     columns: Sequence[Column],
     rows: Sequence[Row],
-    statistics: Sequence[str],
+    measures: Sequence[tuple[str, float | None]],
     notes: Sequence[str] = (),
     stub: str = "agent",
 ) -> Grid:
@@ -290,7 +292,7 @@ def _grid(
         f"protocol {section.name}, seed {section.seed}."
     )
     intervals = any(value.has_interval for row in rows for value in row.values.values())
-    said = [*notes, *([INTERVAL] if intervals else []), *board.numbers.notes(statistics)]
+    said = [*notes, *([INTERVAL] if intervals else []), *board.numbers.notes(measures)]
     marks = [] if section.protocol["select"] != "oracle" else ["Masks were chosen with the truth (oracle)."]
     return Grid(
         name=slug(board_name(board), kind),
@@ -317,10 +319,9 @@ def _sentence(text: str) -> str:
 
 def board_name(board: Board) -> str:
     """Return a board's part of file names."""
-    section = board.section
-    level = "" if section.protocol["noise"] == "none" else f"{section.protocol['noise']}-{board.level:g}"
-    stem = f"{section.protocol['id']}-{str(section.protocol['digest'])[:8]}-seed{section.seed}"
-    return slug(stem, board.dataset or "all", level)
+    noise = str(board.section.protocol["noise"])
+    level = "" if noise == "none" else f"{noise}-{board.level:g}"
+    return slug(board.section.stem, board.dataset or "all", level)
 
 
 def tidy_summary(boards: Sequence[Board]) -> pd.DataFrame:

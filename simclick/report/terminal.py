@@ -76,7 +76,12 @@ def _one_level(numbers: Numbers, label: str, costs: list[int], budget: int) -> l
     height = max(len(left), len(right))
     left += [""] * (height - len(left))
     right += [""] * (height - len(right))
-    notes = numbers.notes(["noc", "dice", "area"])
+    shown = [
+        *(("noc", tau) for tau in THRESHOLDS),
+        *(("dice", float(cost)) for cost in costs),
+        ("area", None),
+    ]
+    notes = numbers.notes(shown)
     said = ["[low, high]: 95 % interval over groups"] if _any_interval([v for _, v in rows]) else []
     lines = [f"{a:<56}{b}".rstrip() for a, b in zip(left, right, strict=True)]
     return [*lines, "", *(line for note in [*said, *notes] for line in _folded(note))]
