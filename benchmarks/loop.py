@@ -29,7 +29,6 @@ from simclick.datasets.base import Dataset, DatasetInfo
 from simclick.episode import Rules
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import make_plan
-from simclick.harness.records import SCHEMAS
 from simclick.harness.run import cases_table
 from simclick.harness.store import RunDirectory
 from simclick.protocol import load_protocol
@@ -99,7 +98,7 @@ def ours(truth: NDArray[np.bool_], maps: Maps, store: Path | None) -> Callable[[
     def run() -> int:
         rows = lockstep.run(plan.blocks[0])
         if store is None:
-            for name in SCHEMAS:
+            for name in ("prompts", "steps", "episodes"):
                 rows.table(name)
         else:
             with tempfile.TemporaryDirectory(dir=store) as folder:

@@ -55,8 +55,11 @@ class Ground:
 
     def dice(self, mask: NDArray[np.bool_]) -> float:
         """Return the Dice of a mask, ignored pixels left out."""
-        intersection, area = self.overlap(mask)
-        return dice_from_counts(intersection, area, self.area)
+        return self.dice_of(self.overlap(mask))
+
+    def dice_of(self, overlap: tuple[int, int]) -> float:
+        """Return the Dice of a mask whose `overlap` is known."""
+        return dice_from_counts(*overlap, self.area)
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,12 @@ class Episode:
         self._waiting = True
         return landed
 
-    def answer(self, mask: NDArray[np.bool_]) -> float:
+    def answer(self, mask: NDArray[np.bool_], overlap: tuple[int, int] | None = None) -> float:
         """Take the mask that answers the last round; return the gain in Dice.
 
         Args:
             mask: Bool[H, W]; kept, so the caller must not change it afterwards.
+            overlap: What `Ground.overlap` says of it, for a caller that knows already.
 
         Raises:
             ValueError: When the mask has another size or dtype.
@@ -166,7 +170,7 @@ class Episode:
         before = self.dice
         self.mask = mask.view()
         self.mask.flags.writeable = False
-        self._score(*self.ground.overlap(mask))
+        self._score(*(self.ground.overlap(mask) if overlap is None else overlap))
         if self.flawless:
             self.status = "terminated"
         elif self.cost >= self.rules.protocol.budget:

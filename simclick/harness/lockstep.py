@@ -223,7 +223,7 @@ class Lockstep:
             self._fail(track, annotate, predict, _reason(error))
             return
         track.memory = selection.memory
-        episode.answer(selection.mask)
+        episode.answer(selection.mask, selection.overlap)
         hd95 = nsd = None
         if track.surface is not None and episode.cost in self._surface_at:
             measured = track.surface.measure(episode.mask, self.rules.protocol.nsd_tolerance)

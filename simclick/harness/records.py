@@ -113,7 +113,9 @@ class Rows:
         """Return one table."""
         schema = SCHEMAS[name]
         rows = self._rows[name]
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+        if not rows:
+            return schema.empty_table()
+        columns = zip(*rows, strict=True)
         arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
         return pa.Table.from_arrays(arrays, schema=schema)
 

@@ -11,6 +11,8 @@ The best Dice among the candidates is measured under every rule: a bound per ste
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,7 @@ class Selection:
         mask: Bool[H, W], owned by the caller.
         memory: The agent's memory that came with it, or None.
         chosen: Index of the chosen candidate.
+        overlap: What `Ground.overlap` says of the chosen mask.
         masks: Bool[K, H, W], all candidates.
         oracle_dice: Best Dice among the candidates.
     """
@@ -40,6 +43,7 @@ class Selection:
     mask: NDArray[np.bool_]
     memory: Any
     chosen: int
+    overlap: tuple[int, int]
     masks: NDArray[np.bool_]
     oracle_dice: float
 
@@ -85,22 +89,35 @@ def select(prediction: Prediction, rule: str, ground: Ground) -> Selection:
         AgentError: When the prediction breaks the contract.
     """
     masks = candidate_masks(prediction, ground.case.size)
-    scores = np.asarray(prediction.scores, dtype=np.float64)
-    if scores.shape != (len(masks),):
-        raise AgentError(f"{len(masks)} candidates came with scores of shape {list(scores.shape)}")
-    if not np.isfinite(scores).all():
-        raise AgentError(f"scores must be finite, not {scores.tolist()}")
+    scores = _scores(prediction, len(masks))
     memories = prediction.memories
     if memories is not None and len(memories) != len(masks):
         raise AgentError(f"{len(masks)} candidates came with {len(memories)} memories")
-    dices = [ground.dice(mask) for mask in masks]
-    if rule == "score":
-        chosen = int(np.argmax(scores))
-    elif rule == "first":
+    overlaps = [ground.overlap(mask) for mask in masks]
+    dices = [ground.dice_of(overlap) for overlap in overlaps]
+    if rule == "first":
         chosen = 0
-    elif rule == "largest":
-        chosen = int(np.argmax([np.count_nonzero(mask) for mask in masks]))
     else:
-        chosen = int(np.argmax(dices))
+        by: Sequence[float]
+        if rule == "score":
+            by = scores
+        elif rule == "largest":
+            by = [int(np.count_nonzero(mask)) for mask in masks]
+        else:
+            by = dices
+        chosen = by.index(max(by))
     memory = None if memories is None else memories[chosen]
-    return Selection(masks[chosen].copy(), memory, chosen, masks, max(dices))
+    return Selection(masks[chosen].copy(), memory, chosen, overlaps[chosen], masks, max(dices))
+
+
+def _scores(prediction: Prediction, n: int) -> list[float]:
+    """Return the scores, one finite number per candidate."""
+    try:
+        scores = [float(score) for score in prediction.scores]
+    except (TypeError, ValueError):
+        raise AgentError(f"{n} candidates came with scores that are no flat list of numbers") from None
+    if len(scores) != n:
+        raise AgentError(f"{n} candidates came with scores of length {len(scores)}")
+    if not all(map(math.isfinite, scores)):
+        raise AgentError(f"scores must be finite, not {scores}")
+    return scores

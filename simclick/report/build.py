@@ -100,13 +100,13 @@ def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
     sections = load_sections(opened)
     look = looks([entrant for section in sections for entrant in section.entrants.values()])
     folder = _Folder(out)
+    loader = CaseLoader()
     try:
         folder.clear()
         chapters: list[Chapter] = []
         for section in sections:
-            loaders = {(label, run.dataset): CaseLoader(run) for label, run in section.runs}
             for board in make_boards(section):
-                chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loaders, look, folder))
+                chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loader, look, folder))
         boards = [chapter.board for chapter in chapters]
         folder.write("tables/summary.csv", tidy_summary(boards).to_csv(index=False, lineterminator="\n"))
         folder.write("tables/differences.csv", tidy_pairs(boards).to_csv(index=False, lineterminator="\n"))
@@ -139,7 +139,7 @@ def _identities(sections: Sequence[Section]) -> list[dict[str, object]]:
 def _chapter(
     board: Board,
     anchor: str,
-    loaders: Mapping[tuple[str, str], CaseLoader],
+    loader: CaseLoader,
     look: Mapping[str, Look],
     folder: _Folder,
 ) -> Chapter:
@@ -159,13 +159,13 @@ def _chapter(
         folder.write(f"figures/{name}_{picture.kind}.png", png_bytes(picture.figure))
         pictures.append((picture, svg))
     sheets = []
-    for sheet in _sheets(board, loaders):
+    for sheet in _sheets(board, loader):
         file = f"figures/{name}_{slug(sheet.label)}_episodes.png"
         sheets.append((sheet, folder.write(file, png_bytes(_sheet_figure(board, sheet)))))
     return Chapter(board, anchor, found, lead, grids, pictures, sheets)
 
 
-def _sheets(board: Board, loaders: Mapping[tuple[str, str], CaseLoader]) -> Iterator[Sheet]:
+def _sheets(board: Board, loader: CaseLoader) -> Iterator[Sheet]:
     """Yield the contact sheets of a data set's board; a bound's episodes are all alike and left out."""
     if not board.dataset:
         return
@@ -176,7 +176,7 @@ def _sheets(board: Board, loaders: Mapping[tuple[str, str], CaseLoader]) -> Iter
         label = standing.label
         episodes = board.episodes[board.episodes["agent"] == label]
         try:
-            yield make_sheet(label, runs[label], loaders[label, board.dataset], episodes)
+            yield make_sheet(label, runs[label], loader, episodes)
         except SimclickError as error:
             yield Sheet(label, (), f"Not shown: {error}")
 

@@ -6,9 +6,11 @@ The image and the truth are not in a run directory: they are loaded again from t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,58 +86,64 @@ class Film:
 
 
 class CaseLoader:
-    """Loads the cases of a run again, by id.
+    """Loads the cases of runs again, by id; runs over the same data share one data set."""
 
-    Args:
-        run: The run; the data set is made from what its ``run.json`` says, on first use.
-    """
+    def __init__(self) -> None:
+        self._sources: dict[str, _Source] = {}
+        self._planned: dict[Path, dict[str, tuple[int, str]]] = {}
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    @cached_property
-    def _dataset(self) -> Dataset:
-        spec = self._run.description["specs"]["dataset"]
-        return DatasetSpec(str(spec["name"]), dict(spec["options"])).make()
-
-    @cached_property
-    def _planned(self) -> dict[str, tuple[int, str]]:
-        cases = self._run.cases()
-        return {
-            case_id: (index, sha256)
-            for index, (case_id, sha256) in enumerate(zip(cases["case_id"], cases["sha256"], strict=True))
-        }
-
-    def load(self, case_id: str) -> Case:
-        """Return a case of the run.
+    def load(self, run: Run, case_id: str) -> Case:
+        """Return a case of a run.
 
         Raises:
             DataError: When it cannot be loaded, or is no longer what was planned; says why.
         """
-        index, sha256 = self._planned[case_id]
+        if run.path not in self._planned:
+            cases = run.cases()
+            places = zip(range(len(cases)), cases["sha256"], strict=True)
+            self._planned[run.path] = dict(zip(cases["case_id"], places, strict=True))
+        place, sha256 = self._planned[run.path][case_id]
         try:
-            case = self._find(case_id, index)
+            case = self._source(run).find(case_id, place)
         except SimclickError as error:
             raise DataError(f"its image cannot be loaded again: {error}") from None
         except Exception as error:  # a data set may be gone in any way: a report goes on without it
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"its image cannot be loaded again: {reason}") from error
         if case is None:
-            raise DataError(
-                f"its image cannot be loaded again: the data set has no case {case_id!r} any more"
-            )
+            raise DataError("its image cannot be loaded again: the data set has no such case any more")
         if case.sha256() != sha256:
-            raise DataError("its image or mask changed since the run; it is not shown")
+            raise DataError("its image or mask changed since the run")
         return case
 
-    def _find(self, case_id: str, index: int) -> Case | None:
-        """Return a case: from its planned place, else by looking through the data set."""
+    def _source(self, run: Run) -> _Source:
+        spec = run.description["specs"]["dataset"]
+        key = json.dumps(spec, sort_keys=True)
+        if key not in self._sources:
+            self._sources[key] = _Source(DatasetSpec(str(spec["name"]), dict(spec["options"])).make())
+        return self._sources[key]
+
+
+class _Source:
+    """A data set in which cases are found by id."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def find(self, case_id: str, place: int) -> Case | None:
+        """Return a case: from its planned place, else by looking through the data set once."""
         references = self._dataset.references()
-        if index < len(references):
-            case = self._dataset.load(references[index])
+        if place < len(references):
+            case = self._dataset.load(references[place])
             if case.case_id == case_id:
                 return case
-        return next((case for case in self._dataset if case.case_id == case_id), None)
+        if case_id not in self._references:
+            return None
+        return self._dataset.load(self._references[case_id])
+
+    @cached_property
+    def _references(self) -> dict[str, Any]:
+        return {case.case_id: reference for reference, case in self._dataset.items()}
 
 
 def load_films(run: Run, wanted: Sequence[tuple[str, float, int]]) -> list[Film]:

@@ -51,7 +51,8 @@ def escape(text: str) -> str:
     A character outside ASCII that has no command here is kept: UTF-8 is LaTeX's own encoding.
     """
     plain = re.sub(" +", " ", "".join(ch if ch.isprintable() else " " for ch in text))
-    return "".join(_SPECIAL.get(ch, ch) for ch in plain.replace("--", "-\0-")).replace("\0", "{}")
+    apart = re.sub("-(?=-)", "-\0", plain)  # two hyphens would join to a dash
+    return "".join(_SPECIAL.get(ch, ch) for ch in apart).replace("\0", "{}")
 
 
 def latex_text(grid: Grid) -> str:

@@ -62,7 +62,7 @@ def replay(
     source = open_run(run)
     film = _film(source, case_id, level, repeat)
     try:
-        case = CaseLoader(source).load(case_id)
+        case = CaseLoader().load(source, case_id)
     except DataError as error:
         raise DataError(f"case {source.dataset}/{case_id}: {error}") from None
     folder = Path(out) if out is not None else Path(f"replay-{slug(case_id)}")

@@ -87,13 +87,13 @@ def make_sheet(label: str, run: Run, loader: CaseLoader, episodes: pd.DataFrame)
     Args:
         label: The agent's label.
         run: Its run on the data set.
-        loader: Loads the run's cases.
+        loader: Loads cases.
         episodes: The episodes of the run at one noise level, with their ``area``.
     """
     chosen = _best_median_worst(episodes)
     films = load_films(run, [(str(r["case_id"]), float(r["level"]), int(r["repeat"])) for _, r in chosen])
     strips = [
-        _strip(rank, film, loader, float(row["area"]))
+        _strip(rank, film, run, loader, float(row["area"]))
         for (rank, row), film in zip(chosen, films, strict=True)
     ]
     return Sheet(label, tuple(strips), "" if run.description.get("save_masks") else NO_MASKS)
@@ -108,10 +108,10 @@ def _best_median_worst(episodes: pd.DataFrame) -> list[tuple[str, pd.Series]]:
     return [(rank, order.iloc[place]) for rank, place in places.items()]
 
 
-def _strip(rank: str, film: Film, loader: CaseLoader, area: float) -> Strip:
+def _strip(rank: str, film: Film, run: Run, loader: CaseLoader, area: float) -> Strip:
     text = f"The agent failed: {film.error}" if film.error else ""
     try:
-        tiles = strip_tiles(film, loader.load(film.case_id))
+        tiles = strip_tiles(film, loader.load(run, film.case_id))
     except DataError as error:
         text, tiles = f"{text} Not shown: {error}".strip(), ()
     return Strip(rank, film.case_id, film.target, area, text, tiles)
