@@ -120,21 +120,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     sys.path.insert(0, "")  # a user's module beside the command is found, also by workers
-    from simclick.config import compose_run, sweep
-    from simclick.harness.run import RunSpec
+    from simclick.config import compose_run, compose_sweep
 
     if not arguments.multirun:
         return _run_one(compose_run(arguments.words), arguments)
-    codes: list[int] = []
-
-    def job(spec: RunSpec) -> None:
+    codes = []
+    for spec in compose_sweep(arguments.words):
         try:
             codes.append(_run_one(spec, arguments))
         except SimclickError as error:
             print(f"simclick: error: {error}", file=sys.stderr)
             codes.append(2)
-
-    sweep(arguments.words, job)
     return max(codes, default=0)
 
 
@@ -208,10 +204,12 @@ class _Bars:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from simclick.harness.store import check_writable
+    from simclick.harness.store import RUN, check_writable
     from simclick.report.build import build_report
 
     check_writable(arguments.out)
+    if (arguments.out / RUN).exists():
+        raise ConfigError(f"--out {arguments.out} is a run directory: choose another folder for the report")
     result = build_report(arguments.runs, arguments.out)
     print(result.page)
     return 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from simclick.harness.run import RunSpec
 from simclick.harness.specs import AgentSpec, DatasetSpec
 from simclick.protocol import Protocol, load_protocol
 
-__all__ = ["GROUPS", "compose_run", "sweep"]
+__all__ = ["GROUPS", "compose_run", "compose_sweep"]
 
 GROUPS = ("agent", "dataset", "protocol", "engine")
 _OPEN = ("agent.params.", "protocol.annotator_options.", "protocol.noise_options.")
@@ -63,43 +65,32 @@ def compose_run(words: Sequence[str]) -> RunSpec:
     return _run_spec(config, choices, words)
 
 
-def sweep(words: Sequence[str], job: Callable[[RunSpec], None]) -> None:
-    """Run a job for every combination of comma-separated values, by Hydra's own sweeper.
+def compose_sweep(words: Sequence[str]) -> list[RunSpec]:
+    """Return the runs of every combination of comma-separated values, in order; all are checked.
 
-    Args:
-        words: ``key=value`` words, some with several values.
-        job: Called once per combination. ``out`` is the folder of the runs.
+    ``out`` is the folder of the runs; a run's own folder is named after agent, data set and protocol, and
+    after any other key that the sweep varies.
 
     Raises:
-        ConfigError: On a wrong word; nothing was run then.
+        ConfigError: On a wrong word in any combination; one line.
     """
-    import sys
-
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-
     overrides = _parse(words)
-    _check_groups(overrides)
-    with initialize_config_module(config_module="simclick.conf", version_base="1.3"):
-        # Each value of a swept group has keys of its own: only keys of no group can be checked here.
-        _check_keys(
-            [o for o in overrides if str(o.key_or_group).split(".")[0] not in GROUPS], compose("config")
-        )
-
-    def task(config: DictConfig) -> None:
-        choices = dict(HydraConfig.get().runtime.choices)
-        spec = _run_spec(config, choices, list(HydraConfig.get().overrides.task), swept=True)
-        job(spec)
-
-    opened = [_opened(word, override) for word, override in zip(words, overrides, strict=True)]
-    before = sys.argv
-    sys.argv = ["simclick", "--multirun", *opened]
-    try:
-        hydra.main(version_base="1.3", config_path="pkg://simclick.conf", config_name="config")(task)()
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_one_line(error)) from None
-    finally:
-        sys.argv = before
+    axes = [
+        [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
+        if o.is_sweep_override()
+        else [word]
+        for word, o in zip(words, overrides, strict=True)
+    ]
+    varied = {
+        str(o.key_or_group) for o in overrides if o.is_sweep_override() and o.key_or_group not in GROUPS
+    }
+    specs = []
+    for combination in product(*axes):
+        spec = compose_run([word for word in combination if not word.startswith("out=")])
+        suffix = "".join(f",{word}" for word in combination if word.partition("=")[0] in varied)
+        base = next((word.partition("=")[2] for word in combination if word.startswith("out=")), "runs")
+        specs.append(replace(spec, out=Path(base.strip("'\"")).expanduser() / (spec.out.name + suffix)))
+    return specs
 
 
 def _literal(word: str) -> str:
@@ -165,9 +156,7 @@ def _opened(word: str, override: Override) -> str:
     return f"++{word.lstrip('+')}" if key.startswith(_OPEN) else word
 
 
-def _run_spec(
-    config: DictConfig, choices: Mapping[str, str], words: Sequence[str], swept: bool = False
-) -> RunSpec:
+def _run_spec(config: DictConfig, choices: Mapping[str, str], words: Sequence[str]) -> RunSpec:
     content = {k: v for k, v in config.items() if k != "hydra"}
     plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore[assignment]
     agent, dataset, engine = dict(plain["agent"]), dict(plain["dataset"]), dict(plain["engine"])
@@ -180,7 +169,7 @@ def _run_spec(
         name.entry((agent_spec if name is registry.agents else dataset_spec).name)
     leaf = f"{_agent_label(agent_spec)}-{dataset_spec.name}-{protocol.id}"
     out = plain["out"]
-    folder = Path("runs") / leaf if out is None else Path(str(out)) / leaf if swept else Path(str(out))
+    folder = Path("runs") / leaf if out is None else Path(str(out))
     return RunSpec(
         agent=agent_spec,
         dataset=dataset_spec,

@@ -144,8 +144,8 @@ def _check(p: Protocol) -> None:
         if not condition:
             raise ConfigError(f"protocol.{key}={value}: {rule}")
 
-    need(isinstance(p.budget, int) and p.budget >= 1, "budget", p.budget, "must be a whole number ≥ 1")
-    need(isinstance(p.repeats, int) and p.repeats >= 1, "repeats", p.repeats, "must be a whole number ≥ 1")
+    need(_is_whole(p.budget, 1), "budget", p.budget, "must be a whole number ≥ 1")
+    need(_is_whole(p.repeats, 1), "repeats", p.repeats, "must be a whole number ≥ 1")
     need(len(p.levels) > 0, "levels", list(p.levels), "needs at least one level")
     need(all(0 <= v < float("inf") for v in p.levels), "levels", list(p.levels), "must be finite and ≥ 0")
     need(len(set(p.levels)) == len(p.levels), "levels", list(p.levels), "must not repeat")
@@ -157,7 +157,13 @@ def _check(p: Protocol) -> None:
     need(p.nsd_tolerance >= 0, "nsd_tolerance", p.nsd_tolerance, "must be ≥ 0")
     for kind, cost in p.costs.items():
         need(kind in KINDS, "costs", kind, f"must be one of {', '.join(KINDS)}")
-        need(isinstance(cost, int) and cost >= 0, f"costs.{kind}", cost, "must be a whole number ≥ 0")
+        # A prompt that costs nothing could be given for ever.
+        least = DEFAULT_COSTS[kind] and 1
+        need(_is_whole(cost, least), f"costs.{kind}", cost, f"must be a whole number ≥ {least}")
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def protocol_names() -> list[str]:

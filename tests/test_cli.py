@@ -71,6 +71,31 @@ def test_a_sweep_runs_every_combination(here: Path, capsys: pytest.CaptureFixtur
     ]
 
 
+def test_a_sweep_over_any_key_keeps_its_runs_apart(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "run", "-m", "agent=disc", *SMALL, "agent.radius=0.1,0.2", "out=all")
+    assert (code, err) == (0, "")
+    names = ["disc-phantoms-noc-v1+,agent.radius=0.1", "disc-phantoms-noc-v1+,agent.radius=0.2"]
+    assert sorted(p.name for p in (here / "all").iterdir()) == names
+    assert [p.name for p in here.iterdir()] == ["all"]
+
+
+@pytest.mark.parametrize("words", [("agent=disc,nonsense",), ("agent=disc,grabcut", "agent.radius=0.3")])
+def test_a_wrong_sweep_runs_nothing(
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    code, out, err = run(capsys, "run", "-m", *words, *SMALL, "out=all")
+    assert (code, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1, err
+    assert list(here.iterdir()) == []
+
+
+def test_a_report_does_not_go_into_a_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "run", "agent=disc", *SMALL, "out=one")
+    code, _, err = run(capsys, "report", "one", "--out", "one")
+    assert code == 2
+    assert "is a run directory" in err
+
+
 def test_failed_episodes_exit_one(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "failing_agent_module.py").write_text(
         "from simclick.agent import AgentInfo, SimpleAgent\n"
@@ -117,6 +142,8 @@ WRONG = {
     "unknown annotator": (("protocol.annotator=centre-click",), "center-click"),
     "unknown noise": (("protocol.noise=gauss", "protocol.levels=[0,3]"), "gaussian-click"),
     "bad annotator option": (("protocol.annotator_options.radius=3",), "protocol.annotator"),
+    "budget true": (("protocol.budget=true",), "whole number"),
+    "a click that costs nothing": (("protocol.costs.click=0",), "costs.click=0"),
     "zero workers": (("engine.workers=0",), "≥ 1"),
     "bad limit": (("dataset.limit=0",), "≥ 1"),
     "bad seed": (("seed=x",), "whole number"),

@@ -20,7 +20,7 @@ from simclick.report.latex import latex_text
 from simclick.report.runs import Section, load_sections, open_runs
 from simclick.report.sheets import Sheet, make_sheet, sheet_figure
 from simclick.report.style import Look, looks, png_bytes, svg_bytes
-from simclick.report.tables import board_grids, board_name, slug, tidy_pairs, tidy_summary
+from simclick.report.tables import board_grids, board_name, slug, tidy_curves, tidy_pairs, tidy_summary
 from simclick.report.wording import lead_grid, leads
 
 __all__ = ["ReportResult", "build_report"]
@@ -108,8 +108,9 @@ def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
             for board in make_boards(section):
                 chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loader, look, folder))
         boards = [chapter.board for chapter in chapters]
-        folder.write("tables/summary.csv", tidy_summary(boards).to_csv(index=False, lineterminator="\n"))
-        folder.write("tables/differences.csv", tidy_pairs(boards).to_csv(index=False, lineterminator="\n"))
+        tidy = {"summary": tidy_summary, "differences": tidy_pairs, "curves": tidy_curves}
+        for name, gather in tidy.items():
+            folder.write(f"tables/{name}.csv", gather(boards).to_csv(index=False, lineterminator="\n"))
         warnings = tuple(_warnings(sections))
         folder.write(PAGE, render_page(sections, chapters, look, warnings))
         index = {"runs": _identities(sections), "files": sorted(folder.names)}

@@ -128,7 +128,8 @@ def _reach(board: Board, looks: Mapping[str, Look]) -> Picture:
 
 
 def _spread(board: Board, looks: Mapping[str, Look]) -> Picture:
-    shown = [s for s in board.standings if not s.entrant.bound][:PANELS]
+    plain = [s for s in board.standings if not s.entrant.bound]
+    shown = plain[:PANELS]
     figure, panels = _panels(len(shown), 1.3, 1.3 if len(shown) > 2 else 2.6)
     x = np.arange(1, board.section.budget + 1)
     alts = []
@@ -139,12 +140,12 @@ def _spread(board: Board, looks: Mapping[str, Look]) -> Picture:
         axes.fill_between(x, p25, p75, color=colour, alpha=0.3, linewidth=0)
         axes.plot(x, p50, color=colour, linewidth=1.8)
         caution = f" ({standing.caution})" if standing.caution else ""
-        axes.set_title(_shown(standing.label, 24 - len(caution)) + caution, fontsize=9, fontweight="normal")
+        axes.set_title(_shown(standing.label, 20 - len(caution)) + caution, fontsize=9, fontweight="normal")
         axes.set(xlim=(1, x[-1]), ylim=(0, 1), yticks=(0, 0.5, 1))
         axes.set_xticks(_click_ticks(int(x[-1]), few=True))
         alts.append(f"{standing.label}: median {p50[-1]:.2f}, middle half {p25[-1]:.2f} to {p75[-1]:.2f}")
     _outer_labels(figure, "clicks", "Dice of a case")
-    left_out = f" The first {PANELS} agents are shown." if len(alts) == PANELS else ""
+    left_out = f" The first {PANELS} agents are shown." if len(plain) > PANELS else ""
     return Picture(
         "spread",
         "How cases spread",
@@ -231,7 +232,7 @@ def _draw_lines(
         shown = table[table["cost"] >= first]
         x, y, low, high = (shown[c].to_numpy(dtype=float) for c in ("cost", "value", "low", "high"))
         if not np.isnan(low).all():
-            axes.fill_between(x, low, high, color=look.colour, alpha=0.13, linewidth=0)
+            axes.fill_between(x, low, high, color=look.colour, alpha=min(0.13, 0.6 / len(lines)), linewidth=0)
         axes.plot(
             x,
             y,
@@ -257,9 +258,7 @@ def _marked(x: NDArray[np.float64]) -> list[int]:
 
 def _click_ticks(budget: int, few: bool = False) -> list[int]:
     ticks = [1, *range(5, budget + 1, 5)] if budget > 6 else list(range(1, budget + 1))
-    if few and len(ticks) > 4:
-        ticks = [1, *range(10, budget + 1, 10)]
-    return ticks
+    return sorted({1, -(-budget // 2), budget}) if few else ticks
 
 
 def _end_labels(

@@ -225,9 +225,12 @@ def _plain(value: float, style: Style) -> object:
 
 
 def best_of(values: Sequence[float], highest: bool) -> set[int]:
-    """Return the positions of the best number (all that are equal to it); NaN is never best."""
+    """Return the positions of the best number, with all that are equal to it; none where all are equal.
+
+    NaN is never best.
+    """
     known = [v for v in values if not math.isnan(v)]
-    if not known:
+    if len(set(known)) < 2:
         return set()
     best = max(known) if highest else min(known)
     return {i for i, v in enumerate(values) if v == best}

@@ -25,6 +25,7 @@ __all__ = [
     "slug",
     "surface_grid",
     "threshold",
+    "tidy_curves",
     "tidy_pairs",
     "tidy_summary",
     "time_grid",
@@ -170,7 +171,7 @@ def breakdown_grid(board: Board, by: str, statistic: str, at: float | None) -> G
         cells = {s.label: board.numbers.value(s.label, statistic, at, subset=(by, value)) for s in standings}
         ranked = [s for s in standings if s.ranked]
         best = best_of([cells[s.label].value for s in ranked], statistic != "noc")
-        for i in best if len(ranked) > 1 else ():
+        for i in best:
             cells[ranked[i].label] = _strong(cells[ranked[i].label])
         some = [board.numbers.counts(s.label, statistic, at, subset=(by, value)) for s in standings]
         cells["n_cases"], cells["n_groups"] = (Value(float(max(n))) for n in zip(*some, strict=True))
@@ -267,7 +268,7 @@ def _rows(board: Board, measures: Sequence[tuple[str, float | None]]) -> list[Ro
             table[s.label][key] = board.numbers.value(s.label, statistic, at)
         ranked = [table[s.label] for s in board.ranked]
         best = best_of([cells[key].value for cells in ranked], statistic not in _LOWER_IS_BETTER)
-        for i in best if len(ranked) > 1 else ():
+        for i in best:
             ranked[i][key] = _strong(ranked[i][key])
     for s in board.standings:
         counts = {"n_cases": s.n_cases, "n_groups": s.n_groups, "n_failed": s.n_failed}
@@ -327,6 +328,11 @@ def board_name(board: Board) -> str:
 def tidy_summary(boards: Sequence[Board]) -> pd.DataFrame:
     """Return every number of every board, one per row; ``dataset`` and ``seed`` come first."""
     return _tidy(boards, [board.numbers.table for board in boards])
+
+
+def tidy_curves(boards: Sequence[Board]) -> pd.DataFrame:
+    """Return the points of every curve of every board, one per row."""
+    return _tidy(boards, [board.curves for board in boards])
 
 
 def tidy_pairs(boards: Sequence[Board]) -> pd.DataFrame:

@@ -5,19 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import curves, planned_cases, write_run
+from made_runs import EVIL, SMALL, curves, planned_cases, write_run
 
 from simclick import registry
 from simclick.agent import AgentInfo
 from simclick.datasets.base import Skipped
 from simclick.harness.run import RunSpec, execute
 from simclick.harness.specs import AgentSpec, DatasetSpec
-from simclick.protocol import Protocol
 from simclick.registry import Entry
 from simclick.report.build import ReportResult, build_report
-
-EVIL = "<script>alert('x')</script>"
-SMALL = Protocol("small-v1", "center-click", budget=6, surface_at=(1, 5))
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from simclick.harness.specs import AgentSpec, DatasetSpec
 from simclick.harness.store import RunDirectory
 from simclick.protocol import Protocol
 
+EVIL = "<script>alert('x')</script>"
+SMALL = Protocol("small-v1", "center-click", budget=6, surface_at=(1, 5))
 NOC = Protocol("noc-v1", "center-click", budget=20, surface_at=(1, 3, 5, 10, 20))
 
 

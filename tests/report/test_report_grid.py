@@ -58,7 +58,8 @@ def test_an_interval_needs_both_ends() -> None:
     assert not Value(0.5).has_interval
 
 
-def test_best_takes_all_equals_and_never_nan() -> None:
+def test_best_takes_all_equals_and_never_nan_and_needs_somebody_worse() -> None:
+    assert best_of([0.7, 0.7], highest=True) == set()
     assert best_of([0.5, 0.7, math.nan, 0.7], highest=True) == {1, 3}
     assert best_of([0.5, 0.7, math.nan], highest=False) == {0}
     assert best_of([math.nan], highest=True) == set()

@@ -7,8 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import EVIL, SMALL
-from made_runs import planned_cases, write_run
+from made_runs import EVIL, SMALL, planned_cases, write_run
 
 from simclick.errors import ConfigError, StoreError
 from simclick.report.build import ReportResult, build_report

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from made_runs import SMALL
 from PIL import Image
 
 from simclick.agent import Request
