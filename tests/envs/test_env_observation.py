@@ -64,7 +64,6 @@ def test_resampling_keeps_both_ends_and_stays_on_the_line(points, n):
         (stubs.protocol(budget=20), (20, 6)),
         (stubs.protocol("box-first", budget=20), (20, 6)),
         (stubs.protocol("box-first", budget=20, costs={"click": 3, "box": 5}), (6, 6)),
-        (stubs.protocol(budget=20, costs={"click": 0}), (20, 6)),
         (stubs.protocol(budget=1, costs={"click": 2}), (1, 6)),
         (stubs.protocol("mixed", budget=9), (9, 2 + 2 * SCRIBBLE_POINTS)),
     ],
@@ -82,7 +81,7 @@ def test_the_bounds_of_the_table_are_those_of_the_image():
 
 
 def test_free_prompts_that_overflow_leave_the_newest():
-    rules = Rules(stubs.protocol(budget=2, costs={"click": 0}), seed=0)
+    rules = Rules(stubs.protocol(budget=2), seed=0)
     episode = Episode(Ground(stubs.case()), rules)
     episode.rounds = [Round((click(i, 0),)) for i in range(5)]
     observation = Layout((7, 13), rules).observe([episode])
