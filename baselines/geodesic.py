@@ -31,6 +31,7 @@ class Geodesic(RegionAgent):
         self.resolution = whole("resolution", resolution, 8)
         self.info = AgentInfo(
             "geodesic",
+            version="2",
             accepts=frozenset({"click", "box"}),
             settings={"contrast": self.contrast, "resolution": self.resolution},
             parameters=0,

@@ -45,6 +45,7 @@ class GrabCut(RegionAgent):
         self.resolution = whole("resolution", resolution, 8)
         self.info = AgentInfo(
             "grabcut",
+            version="2",
             accepts=frozenset({"click", "box"}),
             settings={
                 "iterations": self.iterations,

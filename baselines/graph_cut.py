@@ -59,6 +59,7 @@ class GraphCut(RegionAgent):
         self.solver = _solver(solver)
         self.info = AgentInfo(
             "graph-cut",
+            version="2",
             accepts=frozenset({"click", "box"}),
             settings={
                 "histogram": self.histogram,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +13,10 @@ __all__ = ["RandomWalker"]
 
 
 class RandomWalker(RegionAgent):
-    """Solves the random walker (scikit-image's ``random_walker``, conjugate gradients with Jacobi).
+    """Solves the random walker (scikit-image's ``random_walker``, solved directly).
 
+    A direct solver on purpose: on noisy images conjugate gradients stop far from the solution, whatever
+    their tolerance, and then the solver draws the mask, not the method.
     Works on the mean of the colours, smoothed by a Gaussian of one working pixel. Source: Grady, Random
     Walks for Image Segmentation, TPAMI 2006.
 
@@ -32,6 +32,7 @@ class RandomWalker(RegionAgent):
         self.resolution = whole("resolution", resolution, 8)
         self.info = AgentInfo(
             "random-walker",
+            version="2",
             accepts=frozenset({"click", "box"}),
             settings={"beta": self.beta, "resolution": self.resolution},
             parameters=0,
@@ -47,16 +48,5 @@ class RandomWalker(RegionAgent):
         if (markers != 0).all():
             return np.where(markers == OBJECT, 1.0, -1.0).astype(np.float32)
         grey = smoothed(image).mean(axis=2)
-        with warnings.catch_warnings():
-            # Probabilities a hair outside [0, 1] come from the tolerance; only their order counts.
-            warnings.simplefilter("ignore")
-            both = random_walker(
-                grey,
-                markers.astype(np.int32),
-                beta=self.beta,
-                mode="cg_j",
-                tol=1e-2,
-                prob_tol=0.5,
-                return_full_prob=True,
-            )
+        both = random_walker(grey, markers.astype(np.int32), beta=self.beta, mode="bf", return_full_prob=True)
         return np.asarray(both[0] - both[1], dtype=np.float32)

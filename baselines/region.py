@@ -1,13 +1,14 @@
 """What the classical agents share: a working region, markers, and keeping what was not corrected.
 
 1. *Region*: the bounding box of the positive clicks and of the previous mask, grown by `margin` of the
-   image's shorter side (a box prompt by `BOX_GROWTH` of its own sides), clipped to the image. The
-   object is not looked for outside; as clicks and mask grow, so does the region.
+   image's shorter side (a box prompt by `BOX_GROWTH` of its own sides), clipped to the image. A click
+   inside a grown box adds no room of its own: the box has said how large the object is. The object is
+   not looked for outside; as clicks and mask grow, so does the region.
 2. The region is scaled down so that its longer side has at most `resolution` pixels.
 3. *Markers*: discs of `SEED` of the shorter side around clicks (at least the clicked pixel), later
    clicks over earlier ones; the region's edge is background where it lies inside the image (all of
-   it where the region is the whole image and nothing else is background). A box without a positive
-   click marks an ellipse of half its size at its centre.
+   it where the region is the whole image and nothing else is background). The latest box marks an
+   ellipse of half its size at its centre, under all clicks.
 4. The method solves for a number per pixel, positive inside the object, which is scaled back.
 5. Clicked pixels get their labels whatever the method says. From the second round on, only changes
    that touch the new click are taken over: a correction corrects where the annotator clicked.
@@ -122,13 +123,11 @@ def _find_region(request: Request, resolution: int, reach: float) -> _Region:
     height, width = request.size
     clicks = _clicks(request.prompts)
     margin = max(2, round(reach * min(request.size)))
+    boxes = [_grown(prompt) for prompt in _boxes(request.prompts)]
     positive = [p.landed for p in clicks if p.positive]
-    points = positive or ([] if _boxes(request.prompts) else [p.landed for p in clicks])
-    boxes = [(x - margin, y - margin, x + margin, y + margin) for x, y in points]
-    for prompt in _boxes(request.prompts):
-        x0, y0, x1, y1 = prompt.landed
-        dx, dy = (max(2, round(BOX_GROWTH * (b - a + 1))) for a, b in ((x0, x1), (y0, y1)))
-        boxes.append((x0 - dx, y0 - dy, x1 + dx, y1 + dy))
+    points = positive or ([] if boxes else [p.landed for p in clicks])
+    outside = [(x, y) for x, y in points if not any(a <= x <= c and b <= y <= d for a, b, c, d in boxes)]
+    boxes += [(x - margin, y - margin, x + margin, y + margin) for x, y in outside]
     if request.previous is not None and request.previous.any():
         x, y, w, h = cv2.boundingRect(request.previous.astype(np.uint8))
         grow = max(2, margin // 3)
@@ -140,6 +139,13 @@ def _find_region(request: Request, resolution: int, reach: float) -> _Region:
     return _Region(
         top, bottom, left, right, max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
     )
+
+
+def _grown(prompt: Prompt) -> tuple[int, int, int, int]:
+    """Return a box prompt grown by `BOX_GROWTH` of its own sides, at least 2 pixels each way."""
+    x0, y0, x1, y1 = prompt.landed
+    dx, dy = (max(2, round(BOX_GROWTH * (b - a + 1))) for a, b in ((x0, x1), (y0, y1)))
+    return x0 - dx, y0 - dy, x1 + dx, y1 + dy
 
 
 def _markers(request: Request, region: _Region) -> NDArray[np.uint8]:
@@ -154,13 +160,12 @@ def _markers(request: Request, region: _Region) -> NDArray[np.uint8]:
         if is_background:
             edge[...] = BACKGROUND
     rows, columns = np.ogrid[: region.height, : region.width]
-    if not any(p.positive for p in clicks):
-        for prompt in _boxes(request.prompts)[-1:]:
-            x0, y0, x1, y1 = prompt.landed
-            u, v = region.to_working((x0 + x1) / 2, (y0 + y1) / 2)
-            a = max(0.5, (x1 - x0 + 1) / 4 * region.width / (region.right - region.left))
-            b = max(0.5, (y1 - y0 + 1) / 4 * region.height / (region.bottom - region.top))
-            markers[((columns - u) / a) ** 2 + ((rows - v) / b) ** 2 <= 1] = OBJECT
+    for prompt in _boxes(request.prompts)[-1:]:
+        x0, y0, x1, y1 = prompt.landed
+        u, v = region.to_working((x0 + x1) / 2, (y0 + y1) / 2)
+        a = max(0.5, (x1 - x0 + 1) / 4 * region.width / (region.right - region.left))
+        b = max(0.5, (y1 - y0 + 1) / 4 * region.height / (region.bottom - region.top))
+        markers[((columns - u) / a) ** 2 + ((rows - v) / b) ** 2 <= 1] = OBJECT
     scale = region.width / (region.right - region.left)
     radius = max(1.0, SEED * min(request.size)) * scale
     for prompt in clicks:

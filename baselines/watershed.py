@@ -31,6 +31,7 @@ class Watershed(RegionAgent):
         self.resolution = whole("resolution", resolution, 8)
         self.info = AgentInfo(
             "watershed",
+            version="2",
             accepts=frozenset({"click", "box"}),
             settings={"compactness": self.compactness, "resolution": self.resolution},
             parameters=0,

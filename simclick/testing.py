@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
 from simclick.case import Case
 from simclick.episode import Ground
-from simclick.harness.select import select
+from simclick.errors import AgentError
+from simclick.harness.select import Selection, select
 from simclick.prompts import KINDS, Prompt, Round, box, click, scribble, text
 from simclick.testing_annotator import check_annotator, check_noise
 
 __all__ = ["check_agent", "check_annotator", "check_noise", "sample_cases"]
 
-SIZES = ((64, 64), (48, 80), (33, 20), (8, 8))
+SIZES = ((64, 64), (48, 80), (33, 20), (8, 8), (1, 1), (520, 610))
 
 
 def sample_cases(sizes: Sequence[tuple[int, int]] = SIZES) -> list[Case]:
@@ -42,6 +43,12 @@ def sample_cases(sizes: Sequence[tuple[int, int]] = SIZES) -> list[Case]:
 def check_agent(agent: Agent, cases: Sequence[Case] | None = None, tolerance: float = 0.001) -> None:
     """Check that an agent keeps its contract.
 
+    It answers every kind of prompt it accepts, on images from 1 × 1 to beyond 512 pixels: the right number
+    of Bool[H, W] masks, finite scores and memories; the same whether asked again, in another order, alone
+    or in a batch, and again after twenty rounds; the previous mask matters exactly if
+    `AgentInfo.uses_previous` says so; images and previous masks are left as they were; `AgentInfo` is
+    complete and its digest does not change; a released handle lets go of image and data.
+
     Args:
         agent: The agent.
         cases: Cases to ask about; small ones of several sizes by default.
@@ -52,6 +59,7 @@ def check_agent(agent: Agent, cases: Sequence[Case] | None = None, tolerance: fl
         AssertionError: When it does not; says how.
     """
     _check_info(agent)
+    digest = agent.info.digest
     grounds = [Ground(case) for case in (sample_cases() if cases is None else cases)]
     before = [ground.case.image.copy() for ground in grounds]
     embeddings = list(agent.encode([ground.case.image for ground in grounds]))
@@ -65,29 +73,56 @@ def check_agent(agent: Agent, cases: Sequence[Case] | None = None, tolerance: fl
     owners = {id(e): ground for e, ground in zip(embeddings, grounds, strict=True)}
 
     def masks(asked: Sequence[Request]) -> list[NDArray[np.bool_]]:
-        answers = list(agent.predict(asked))
-        _need(len(answers) == len(asked), "predict must return one prediction per request")
         return [
-            select(answer, "score", owners[id(request.embedding)]).mask
-            for request, answer in zip(asked, answers, strict=True)
+            _chosen(answer, owners[id(request.embedding)]).mask
+            for request, answer in zip(asked, _answers(agent, asked), strict=True)
         ]
 
+    # One by one first, so that a request that fails is named.
+    alone = [mask for request in requests for mask in masks([request])]
     together = masks(requests)
     _check_same(together, masks(requests), 0.0, "the same questions again give other masks")
     _check_same(together, masks(requests[::-1])[::-1], tolerance, "the order of requests changes masks")
-    alone = [mask for request in requests for mask in masks([request])]
     _check_same(together, alone, tolerance, "a request alone is answered otherwise than in a batch")
     for image, ground in zip(before, grounds, strict=True):
         _need(bool(np.array_equal(image, ground.case.image)), "the agent changed an image")
-    _check_twenty_rounds(agent, grounds[0], embeddings[0], masks)
+    first, again = (_twenty_rounds(agent, grounds[0], embeddings[0]) for _ in range(2))
+    _check_same(first, again, 0.0, "twenty rounds played again give other masks")
     _check_previous(agent, requests, masks)
     for embedding in embeddings:
         embedding.release()
+        held = embedding.image is not None or embedding.data is not None
+        _need(not held, "a released embedding must let go of its image and data")
+    _need(agent.info.digest == digest, "info.digest must not change while the agent works")
 
 
 def _need(condition: bool, words: str) -> None:
     if not condition:
         raise AssertionError(words)
+
+
+def _answers(agent: Agent, asked: Sequence[Request]) -> list[Prediction]:
+    """Return the predictions; an exception becomes words that name the images and prompts."""
+    try:
+        answers = list(agent.predict(asked))
+    except Exception as error:
+        sizes = sorted({f"{request.size[1]}x{request.size[0]}" for request in asked})
+        kinds = sorted({prompt.kind for request in asked for prompt in request.prompts})
+        raise AssertionError(
+            f"predict raised {type(error).__name__}: {error} "
+            f"(images of {', '.join(sizes)}; prompts: {', '.join(kinds)})"
+        ) from error
+    _need(len(answers) == len(asked), "predict must return one prediction per request")
+    return answers
+
+
+def _chosen(answer: Any, ground: Ground) -> Selection:
+    """Return the choice by score; a prediction that breaks the contract becomes words."""
+    _need(isinstance(answer, Prediction), "predict must return Prediction objects")
+    try:
+        return select(answer, "score", ground)
+    except AgentError as error:
+        raise AssertionError(str(error)) from error
 
 
 def _check_info(agent: Agent) -> None:
@@ -154,33 +189,32 @@ def _check_same(
     a: Sequence[NDArray[np.bool_]], b: Sequence[NDArray[np.bool_]], tolerance: float, words: str
 ) -> None:
     for one, other in zip(a, b, strict=True):
-        share = float(np.mean(one != other))
-        _need(share <= tolerance, f"{words}: {share:.1%} of the pixels differ")
+        differ = int(np.count_nonzero(one != other))
+        _need(differ <= tolerance * one.size, f"{words}: {differ} of {one.size} pixels differ")
 
 
-def _check_twenty_rounds(
-    agent: Agent,
-    ground: Ground,
-    embedding: Embedding,
-    masks: Callable[[Sequence[Request]], list[NDArray[np.bool_]]],
-) -> None:
-    """Play twenty rounds, feeding mask and memory back as the harness does."""
+def _twenty_rounds(agent: Agent, ground: Ground, embedding: Embedding) -> list[NDArray[np.bool_]]:
+    """Play twenty rounds, feeding mask and memory back as the harness does; return the masks."""
     if "click" not in agent.info.accepts:
-        return
+        return []
     case = ground.case
     rounds: tuple[Round, ...] = ()
     previous: NDArray[np.bool_] | None = None
     memory: Any = None
+    played: list[NDArray[np.bool_]] = []
     for step in range(20):
         x, y = (step * 17 + 5) % case.size[1], (step * 29 + 3) % case.size[0]
         rounds += (Round((click(x, y, bool(case.truth[y, x])),)),)
         truth = case.truth if agent.info.uses_truth else None
         request = Request(embedding, case.size, rounds, previous, memory, seed=step, truth=truth)
-        (answer,) = agent.predict([request])
-        _need(isinstance(answer, Prediction), "predict must return Prediction objects")
-        chosen = select(answer, "score", ground)
-        previous, memory = chosen.mask, chosen.memory
-        previous.flags.writeable = False
+        given = None if previous is None else previous.copy()
+        (answer,) = _answers(agent, [request])
+        if previous is not None and given is not None:
+            _need(bool(np.array_equal(previous, given)), "the agent changed the previous mask")
+        chosen = _chosen(answer, ground)
+        previous, memory = chosen.mask.copy(), chosen.memory
+        played.append(previous)
+    return played
 
 
 def _check_previous(
@@ -188,10 +222,40 @@ def _check_previous(
     requests: Sequence[Request],
     masks: Callable[[Sequence[Request]], list[NDArray[np.bool_]]],
 ) -> None:
-    """An agent that says it does not use the previous mask must answer the same without it."""
+    """Check that the previous mask, or the memory that came with it, matters exactly if declared."""
     later = [request for request in requests if request.previous is not None]
-    if agent.info.uses_previous or not later:
+    if not later:
         return
-    without = [replace(request, previous=np.zeros_like(request.previous)) for request in later]
+    if agent.info.uses_previous:
+        answers = masks(later), masks([_after(request, np.zeros_like) for request in later])
+        full = masks([_after(request, np.ones_like) for request in later])
+        same = all(
+            np.array_equal(a, b) and np.array_equal(a, c) for a, b, c in zip(*answers, full, strict=True)
+        )
+        words = "info.uses_previous is True, but neither previous mask nor memory changes any answer"
+        _need(not same or _memory_matters(agent, later, masks), words)
+        return
+    without = [_after(request, np.zeros_like) for request in later]
     words = "info.uses_previous is False, but the previous mask changes the answer"
     _check_same(masks(later), masks(without), 0.0, words)
+
+
+def _after(request: Request, fill: Callable[..., NDArray[np.bool_]]) -> Request:
+    """Return the request as if the previous mask had been empty, or full."""
+    return replace(request, previous=fill(request.previous))
+
+
+def _memory_matters(
+    agent: Agent,
+    later: Sequence[Request],
+    masks: Callable[[Sequence[Request]], list[NDArray[np.bool_]]],
+) -> bool:
+    """Return whether a mask's memory changes any answer."""
+    answers = _answers(agent, later)
+    fed = [
+        replace(request, memory=answer.memories[0])
+        for request, answer in zip(later, answers, strict=True)
+        if answer.memories
+    ]
+    plain = [replace(request, memory=None) for request in fed]
+    return bool(fed) and any(not np.array_equal(a, b) for a, b in zip(masks(fed), masks(plain), strict=True))

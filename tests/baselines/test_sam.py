@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,15 @@ from simclick.testing import check_agent  # noqa: E402
 SIDE = 128
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a network is many times slower on several threads when other programs run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def tiny_sam(seed: int = 0) -> Sam:
     """The official classes at a reduced size, random weights."""
     torch.manual_seed(seed)
@@ -59,8 +69,14 @@ def tiny_sam(seed: int = 0) -> Sam:
 
 
 def agent(model: Sam | None = None, **options: Any) -> SamAgent:
-    info = AgentInfo("tiny-sam", accepts=frozenset({"click", "box"}), random_weights=True, uses_previous=True)
-    return SamAgent(model or tiny_sam(), info, SamOptions(**options))
+    chosen = SamOptions(**options)
+    info = AgentInfo(
+        "tiny-sam",
+        accepts=frozenset({"click", "box"}),
+        random_weights=True,
+        uses_previous=chosen.feed_logits,
+    )
+    return SamAgent(model or tiny_sam(), info, chosen)
 
 
 def image(height: int, width: int) -> np.ndarray:
