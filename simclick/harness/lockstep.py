@@ -54,6 +54,16 @@ class _Track:
     memory: Any = None
     seen: tuple[Round, ...] = ()
     rows: Rows = field(default_factory=Rows)
+    held: _Held | None = None
+
+
+@dataclass(eq=False)
+class _Held:
+    """A step whose row waits until it is known up to which cost its mask holds."""
+
+    cost: int
+    head: tuple[Any, ...]
+    tail: tuple[Any, ...]
 
 
 class Lockstep:
@@ -105,6 +115,7 @@ class Lockstep:
                     image_.embedding.release()
         rows = Rows()
         for track in tracks:
+            self._let_go(track, self.rules.protocol.budget + 1)
             self._episode_row(track)
             rows.extend(track.rows)
         return rows
@@ -158,6 +169,7 @@ class Lockstep:
                 seconds = (time.perf_counter() - start) / len(group)
                 for track, round_ in zip(group, rounds, strict=True):
                     if round_ is not None:
+                        self._let_go(track, track.episode.cost)
                         track.seen += (round_.seen(),)
                         self._prompt_rows(track, round_)
                         asked.append((track, seconds))
@@ -224,12 +236,7 @@ class Lockstep:
             return
         track.memory = selection.memory
         episode.answer(selection.mask, selection.overlap)
-        hd95 = nsd = None
-        if track.surface is not None and episode.cost in self._surface_at:
-            measured = track.surface.measure(episode.mask, self.rules.protocol.nsd_tolerance)
-            hd95, nsd = measured.hd95, measured.nsd
-        scores = (episode.dice, episode.iou, hd95, nsd, selection.oracle_dice)
-        self._step_row(track, scores, selection.chosen, len(selection.masks), predict, annotate)
+        self._hold(track, selection.oracle_dice, selection.chosen, len(selection.masks), predict, annotate)
         if self.save_masks:
             for candidate, mask in enumerate(selection.masks):
                 counts = encode_runs(mask).counts
@@ -237,21 +244,36 @@ class Lockstep:
 
     def _fail(self, track: _Track, annotate: float, predict: float, error: str) -> None:
         track.episode.fail(error)
-        self._step_row(track, (0.0, 0.0, None, None, 0.0), -1, 0, predict, annotate)
+        self._hold(track, 0.0, -1, 0, predict, annotate)
 
-    def _step_row(
-        self,
-        track: _Track,
-        scores: tuple[float | None, ...],
-        chosen: int,
-        n_candidates: int,
-        predict: float,
-        annotate: float,
+    def _hold(
+        self, track: _Track, oracle_dice: float, chosen: int, n_candidates: int, predict: float, annotate: float
     ) -> None:
+        """Keep the row of the step just answered until its mask is replaced, or for good."""
         episode, case = track.episode, track.episode.case
         sha = None if chosen < 0 else mask_sha256(episode.mask)
-        head = (*track.key, episode.step, episode.cost, *scores, chosen, n_candidates)
-        track.rows.add("steps", *head, predict, annotate, sha, case.group, case.modality, case.target)
+        track.held = _Held(
+            episode.cost,
+            (*track.key, episode.step, episode.cost, episode.dice, episode.iou),
+            (oracle_dice, chosen, n_candidates, predict, annotate, sha, case.group, case.modality, case.target),
+        )
+
+    def _let_go(self, track: _Track, until: int) -> None:
+        """Write the row that was held: its mask holds from its cost up to, without, the cost `until`.
+
+        Surfaces are measured where a cost that the protocol lists lies in between: a round that costs
+        several clicks may jump over it, an episode may end before it.
+        """
+        held, episode = track.held, track.episode
+        if held is None:
+            return
+        hd95 = nsd = None
+        failed = held.tail[1] < 0
+        if track.surface is not None and not failed and any(held.cost <= c < until for c in self._surface_at):
+            measured = track.surface.measure(episode.mask, self.rules.protocol.nsd_tolerance)
+            hd95, nsd = measured.hd95, measured.nsd
+        track.rows.add("steps", *held.head, hd95, nsd, *held.tail)
+        track.held = None
 
     def _prompt_rows(self, track: _Track, round_: Round) -> None:
         costs = self.rules.protocol.costs

@@ -158,8 +158,16 @@ def by_protocol(
         limit = budget_of(budget, protocol)
         mine = steps[steps["protocol"] == protocol]
         laid = timeline(mine, episodes[episodes["protocol"] == protocol], limit)
-        measured = set(mine.loc[mine["hd95"].notna(), "cost"])
-        wanted = measures(limit, thresholds, costs, [c for c in costs if c in measured])
+        measured = mine[mine["hd95"].notna()]
+        exact = set(measured["cost"])
+        # A cost that no step has (a box jumps over it) counts where every episode holds a measured mask.
+        surface = [
+            c
+            for c in costs
+            if c <= limit
+            and (c in exact or (len(measured) and not np.isnan(laid.surface("hd95", c)).any()))
+        ]
+        wanted = measures(limit, thresholds, costs, surface)
         curves = {value: laid.curve(value) for value in ("dice", "oracle_dice")}
         columns = pd.DataFrame({m.name: _values(laid, curves, m) for m in wanted})
         own = laid.episodes.drop(columns=columns.columns, errors="ignore")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simclick.agent import Agent
+from simclick.agent import Agent, AgentInfo
 from simclick.episode import Rules
 from simclick.errors import DataError
 from simclick.harness.lockstep import Lockstep
@@ -52,6 +52,33 @@ def test_surfaces_are_measured_only_where_the_protocol_says() -> None:
     steps = frame(play(Painter())[0], "steps")
     assert steps[steps.cost.isin([1, 4])].hd95.notna().all()
     assert steps[~steps.cost.isin([1, 4])].hd95.isna().all()
+
+
+class Boxer(Painter):
+    """Also fills boxes."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.info = AgentInfo("boxer", accepts=frozenset({"click", "box"}))
+
+    def segment(self, image, request):  # type: ignore[no-untyped-def]
+        mask = np.zeros(request.size, dtype=np.bool_)
+        for prompt in request.prompts:
+            x0, y0, x1, y1 = prompt.landed if prompt.kind == "box" else (*prompt.landed, *prompt.landed)
+            mask[y0 : y1 + 1, x0 : x1 + 1] = prompt.positive
+        return mask
+
+
+def test_surfaces_are_measured_where_a_box_jumps_over_a_cost_or_an_episode_ends_early() -> None:
+    def costs(annotator: str, *surface_at: int) -> tuple[set[int], set[int]]:
+        protocol = Protocol("p", annotator, budget=6, surface_at=surface_at)
+        steps = frame(play(Boxer(), protocol)[0], "steps")
+        return set(steps.cost), set(steps.cost[steps.hd95.notna()])
+
+    assert costs("box-then-click", 1, 3, 5) == ({2, 3, 4, 5, 6}, {3, 5})
+    # The box alone: its mask holds from 2 to the end, so also at 5; before 2 there is none.
+    assert costs("tight-box", 5) == ({2}, {2})
+    assert costs("tight-box", 1) == ({2}, set())
 
 
 def test_rows_do_not_depend_on_the_batch() -> None:
