@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -27,10 +28,10 @@ __all__ = ["FROZEN", "SELECTION_RULES", "Protocol", "load_protocol", "protocol_n
 
 SELECTION_RULES = ("score", "first", "largest", "oracle")
 
-FROZEN: Mapping[str, str] = {
-    "noc-v1": "3bdf6e33698c9c7796365b25cd4d7186f94a523cb462e8d6985c26ba0cf9aaa9",
-}
-"""Digest of each shipped protocol. Never edit a line: supersede it by a new version."""
+FROZEN: Mapping[str, str] = yaml.safe_load(
+    (files("simclick.conf") / "digests.yaml").read_text(encoding="utf-8")
+)
+"""Digest of each shipped protocol, from ``conf/digests.yaml``. Never edit a line: supersede it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ class Protocol:
             return None
         cls = registry.noises.load(self.noise)
         noise: Noise = _build(cls, f"protocol.noise ({self.noise})", self.noise_options)
+        most = getattr(noise, "max_level", math.inf)
+        if max(self.levels) > most:
+            raise ConfigError(f"protocol.levels={list(self.levels)}: levels of {self.noise} are at most {most:g}")
         return noise
 
     @cached_property
@@ -96,7 +100,14 @@ class Protocol:
         content = asdict(self)
         for name in ("id", "summary"):
             del content[name]
-        content["annotator_version"] = self.make_annotator().version
+        annotator = self.make_annotator()
+        content["annotator_version"] = annotator.version
+        if (fingerprint := getattr(annotator, "fingerprint", None)) is not None:
+            # Of a recorded prompt set the content counts, not where it lies.
+            content["annotator_fingerprint"] = fingerprint
+            content["annotator_options"] = {
+                name: value for name, value in self.annotator_options.items() if name != "path"
+            }
         noise = self.make_noise()
         content["noise_version"] = None if noise is None else noise.version
         text = json.dumps(content, sort_keys=True, ensure_ascii=True)

@@ -27,7 +27,8 @@ def check_annotator(annotator: Annotator, rounds: int = 4) -> None:
     """Check that an annotator keeps its contract.
 
     It gives one answer per episode; every prompt lies inside the image, is of a declared kind and
-    is labelled by the truth where it was meant; a right mask gets None; the same arguments give the
+    is labelled by the truth where it was meant (unless the annotator has ``truthful = False``: copies
+    of faulty rules, replayed people); a right mask gets None; the same arguments give the
     same answer, whatever the memory layout of the masks and whichever episodes are asked together;
     `draws_chance` is true exactly if another draw can change an answer; nothing is written to the
     masks; a pickled copy gives the same answers.
@@ -66,19 +67,27 @@ def check_noise(noise: Noise, levels: Sequence[float] = (0.3, 1.0, 7.5, 1000.0))
     """Check that a noise keeps its contract.
 
     Level 0 changes nothing; at any level the prompts stay in number, order, kind and meaning, and
-    land inside the image, boxes in order; the same arguments give the same answer; a pickled copy
-    gives the same answers; a level that is negative or not finite is a ValueError.
+    land inside the image, boxes in order (a scribble may land with more or fewer points); the same
+    arguments give the same answer; a pickled copy gives the same answers; a level that is negative,
+    not finite or above the noise's `max_level` (infinite if it has none) is a ValueError. Cases that
+    the noise's `check`, if it has one, says it cannot serve are left out.
 
     Args:
         noise: The noise.
-        levels: Levels to try, in the noise's own unit.
+        levels: Levels to try, in the noise's own unit; those above its `max_level` are not, and
+            that one is.
 
     Raises:
         AssertionError: When the contract is broken; says how and on which case.
     """
     _check_name(noise)
     copy = pickle.loads(pickle.dumps(noise))
+    largest = float(getattr(noise, "max_level", math.inf))
+    levels = [level for level in levels if level <= largest] + [largest] * math.isfinite(largest)
+    why_not = getattr(noise, "check", lambda case: None)
     for case, _ in _cases():
+        if why_not(case) is not None:
+            continue
         height, width = case.size
         x, y = width // 2, height // 2
         several = (click(x, y), click(0, 0, False), box(0, 0, x, y), click(width - 1, height - 1), text("a"))
@@ -93,7 +102,7 @@ def check_noise(noise: Noise, levels: Sequence[float] = (0.3, 1.0, 7.5, 1000.0))
                 assert noise.perturb(round_, case, draws, level) == moved, f"{where}: differs when repeated"
                 assert copy.perturb(round_, case, draws, level) == moved, f"{where}: a pickled copy differs"
                 _check_perturbed(round_, moved, case, where)
-    for level in (-1.0, math.nan, math.inf):
+    for level in (-1.0, math.nan, math.inf, math.nextafter(largest, math.inf)):
         try:
             noise.perturb(round_, case, draws, level)
         except ValueError:
@@ -143,7 +152,7 @@ def _check_answer(
         for prompt in round_.prompts if round_ is not None else ():
             assert prompt.kind in annotator.kinds, f"{where}: {prompt.kind} is not among its kinds"
             _check_inside(prompt, case, where)
-            if prompt.kind == "click":
+            if prompt.kind == "click" and getattr(annotator, "truthful", True):
                 x, y = prompt.meant
                 right = prompt.meant_positive == case.truth[y, x]
                 assert right, f"{where}: the click at ({x}, {y}) has the wrong label"
@@ -156,7 +165,12 @@ def _check_perturbed(round_: Round, moved: Round, case: Case, where: str) -> Non
         for name in ("kind", "meant", "meant_positive", "label"):
             same = getattr(before, name) == getattr(after, name)
             assert same, f"{where}: the {name} of a {before.kind} changed"
-        assert len(after.landed) == len(before.landed), f"{where}: a {before.kind} has other coordinates"
+        if before.kind == "scribble":
+            assert len(after.landed) >= 2, f"{where}: a scribble has no points"
+            assert len(after.landed) % 2 == 0, f"{where}: a scribble has half a point"
+        else:
+            same = len(after.landed) == len(before.landed)
+            assert same, f"{where}: a {before.kind} has other coordinates"
         _check_inside(after, case, where)
 
 
@@ -184,7 +198,11 @@ def _cases() -> Iterator[tuple[Case, Mask]]:
             ignore = shapes["noise"] if k % 3 == 2 else None
             image = np.zeros((height, width, 3), dtype=np.uint8)
             case_id = f"{name} {width}x{height}{'' if ignore is None else ', some ignored'}"
-            yield Case(case_id, "conformance", image, truth, "g", "none", "shape", ignore=ignore), masks
+            spacing = (0.5, 2.0) if k % 2 else None
+            case = Case(
+                case_id, "conformance", image, truth, "g", "none", "shape", spacing=spacing, ignore=ignore
+            )
+            yield case, masks
 
 
 def _shapes(height: int, width: int) -> dict[str, Mask]:

@@ -11,6 +11,7 @@ from segment_anything.modeling import Sam
 from simclick import weights
 from simclick.agent import AgentInfo
 from simclick.baselines.sam.checkpoints import load_weights
+from simclick.baselines.sam.everything import EverythingOptions
 from simclick.baselines.sam.predictor import SamAgent, SamOptions
 from simclick.errors import ConfigError
 
@@ -31,6 +32,13 @@ class _OfficialSam(SamAgent):
         feed_logits: See `SamOptions`.
         dtype: See `SamOptions`.
         encoder_batch: See `SamOptions`.
+        points_per_side: See `EverythingOptions`, like the following ones.
+        points_per_batch: Points decoded at once.
+        pred_iou_thresh: Least predicted IoU.
+        stability_score_thresh: Least stability.
+        box_nms_thresh: Most overlap of boxes.
+        crop_layers: Layers of crops.
+        min_mask_region_area: Smallest island or hole, in pixels.
 
     Raises:
         ConfigError: On a bad option, or a checkpoint that is missing or does not fit.
@@ -47,21 +55,38 @@ class _OfficialSam(SamAgent):
         feed_logits: bool = True,
         dtype: str = "fp32",
         encoder_batch: int = 1,
+        points_per_side: int = 32,
+        points_per_batch: int = 64,
+        pred_iou_thresh: float = 0.88,
+        stability_score_thresh: float = 0.95,
+        box_nms_thresh: float = 0.7,
+        crop_layers: int = 0,
+        min_mask_region_area: int = 0,
     ) -> None:
         name = f"sam_{self.size}"
-        options = SamOptions(multimask, feed_logits, resolve_device(device), dtype, encoder_batch)
+        everything = EverythingOptions(
+            points_per_side,
+            points_per_batch,
+            pred_iou_thresh,
+            stability_score_thresh,
+            box_nms_thresh,
+            crop_layers,
+            min_mask_region_area,
+        )
+        options = SamOptions(multimask, feed_logits, resolve_device(device), dtype, encoder_batch, everything)
         path = self._path(name, checkpoint, fetch)
         model = self._model(path, name)
         info = AgentInfo(
             name=name,
-            version="1",
-            accepts=frozenset({"click", "box"}),
+            version="2",
+            accepts=frozenset({"click", "box", "everything"}),
             settings={
                 "multimask": multimask,
                 "feed_logits": feed_logits,
                 "dtype": dtype,
                 "device": options.device,
                 "image_size": model.image_encoder.img_size,
+                "everything": everything.settings(),
             },
             parameters=sum(p.numel() for p in model.parameters()),
             training_data="random weights" if path is None else "SA-1B (11 million natural images)",

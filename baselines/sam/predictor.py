@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.transforms import ResizeLongestSide
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
+from simclick.baselines.sam.everything import EverythingOptions, segment_everything
 from simclick.errors import ConfigError
 from simclick.prompts import Prompt
 
@@ -46,6 +47,7 @@ class SamOptions:
         device: ``cpu`` or ``cuda``.
         dtype: ``fp32``, ``bf16`` or ``fp16``, by autocast.
         encoder_batch: Images per encode.
+        everything: How a request to segment everything is answered.
     """
 
     multimask: str = "first-click"
@@ -53,6 +55,7 @@ class SamOptions:
     device: str = "cpu"
     dtype: str = "fp32"
     encoder_batch: int = 1
+    everything: EverythingOptions = field(default_factory=EverythingOptions)
 
     def __post_init__(self) -> None:
         if self.multimask not in MULTIMASK:
@@ -99,7 +102,8 @@ class SamAgent(Agent):
     """A `Sam` model as an agent.
 
     All clicks so far and the latest box are given at every step, with the previous chosen
-    mask's low-resolution logits where `SamOptions.feed_logits` is set.
+    mask's low-resolution logits where `SamOptions.feed_logits` is set. A round that asks for everything is
+    answered by `simclick.baselines.sam.everything`, whatever else it holds.
 
     Args:
         model: The model, weights loaded.
@@ -132,11 +136,15 @@ class SamAgent(Agent):
 
     def predict(self, requests: Sequence[Request]) -> Sequence[Prediction]:
         """Answer requests, those of one image and form together."""
-        questions = [self._question(request) for request in requests]
-        together: dict[Any, list[int]] = {}
-        for i, (request, question) in enumerate(zip(requests, questions, strict=True)):
-            together.setdefault((id(request.embedding), question.form), []).append(i)
         answers: dict[int, Prediction] = {}
+        questions: dict[int, _Question] = {}
+        together: dict[Any, list[int]] = {}
+        for i, request in enumerate(requests):
+            if any(prompt.kind == "everything" for prompt in request.rounds[-1].prompts):
+                answers[i] = self._everything(request.embedding)
+                continue
+            questions[i] = self._question(request)
+            together.setdefault((id(request.embedding), questions[i].form), []).append(i)
         for indices in together.values():
             for i in range(0, len(indices), self.batch):
                 chunk = indices[i : i + self.batch]
@@ -144,6 +152,16 @@ class SamAgent(Agent):
                 masks = self._decode(first.embedding.data, first.size, [questions[k] for k in chunk])
                 answers.update(zip(chunk, masks, strict=True))
         return [answers[i] for i in range(len(requests))]
+
+    @torch.inference_mode()
+    def _everything(self, embedding: Embedding) -> Prediction:
+        if embedding.image is None:
+            raise ValueError("the embedding was released before it was used")
+        image: _Features = embedding.data
+        with self._autocast():
+            return segment_everything(
+                self.model, embedding.image, image.features, image.input_size, self.options.everything
+            )
 
     def _question(self, request: Request) -> _Question:
         clicks = [p for p in request.prompts if p.kind == "click"]

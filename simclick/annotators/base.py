@@ -60,6 +60,10 @@ class Annotator(Protocol):
 class Noise(Protocol):
     """A seeded perturbation of a round: what was meant stays, where it landed moves.
 
+    A noise may also have ``max_level``, the largest level that means anything (infinite where it
+    has none), and ``check(case) -> str | None``, which says in one line why it cannot serve a case
+    (None: it can).
+
     Attributes:
         name: Its registered name.
         version: Raised whenever a perturbed round changes; part of a protocol's digest.

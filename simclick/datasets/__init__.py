@@ -32,4 +32,8 @@ DATASETS: dict[str, Entry] = {
     "sam_med2d": Entry(
         "simclick.datasets.sam_med2d:SamMed2D", "SAM-Med2D's layout: a mask per object, listed by JSON"
     ),
+    "medscribble": Entry(
+        "simclick.datasets.medscribble:MedScribble",
+        "MedScribble's layout: NumPy files, with scribbles of three people for `recorded`",
+    ),
 }

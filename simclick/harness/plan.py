@@ -195,11 +195,15 @@ def make_plan(
         DataError: When a case is bad, two share an id, or there are none.
     """
     _check_prompts(agent.info, protocol)
+    noise = protocol.make_noise()
+    serves = getattr(noise, "check", None)
     if limit is not None and limit < 1:
         raise ConfigError(f"dataset.limit={limit}: must be a whole number ≥ 1, or null for all")
     cases: list[PlannedCase] = []
     total = len(dataset.references()) if limit is None else min(limit, len(dataset.references()))
     for reference, case in dataset.items():
+        if serves is not None and any(protocol.levels) and (why := serves(case)) is not None:
+            raise ConfigError(why)
         cases.append(PlannedCase.of(reference, case))
         if progress is not None:
             progress(len(cases), total)

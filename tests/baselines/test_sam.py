@@ -16,7 +16,7 @@ pytest.importorskip("segment_anything", reason="segment-anything is not installe
 
 from functools import partial  # noqa: E402
 
-from segment_anything import SamPredictor  # noqa: E402
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # noqa: E402
 from segment_anything.modeling import (  # noqa: E402
     ImageEncoderViT,
     MaskDecoder,
@@ -27,9 +27,11 @@ from segment_anything.modeling import (  # noqa: E402
 
 from simclick.agent import AgentInfo, Request  # noqa: E402
 from simclick.baselines.sam.checkpoints import load_weights  # noqa: E402
+from simclick.baselines.sam.everything import EverythingOptions  # noqa: E402
 from simclick.baselines.sam.predictor import SamAgent, SamOptions  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
-from simclick.prompts import Prompt, Round, box, click  # noqa: E402
+from simclick.harness.select import candidate_masks  # noqa: E402
+from simclick.prompts import Prompt, Round, box, click, everything  # noqa: E402
 from simclick.testing import check_agent  # noqa: E402
 
 SIDE = 128
@@ -72,7 +74,7 @@ def agent(model: Sam | None = None, **options: Any) -> SamAgent:
     chosen = SamOptions(**options)
     info = AgentInfo(
         "tiny-sam",
-        accepts=frozenset({"click", "box"}),
+        accepts=frozenset({"click", "box", "everything"}),
         random_weights=True,
         uses_previous=chosen.feed_logits,
     )
@@ -301,3 +303,40 @@ def test_vit_b_runs_with_random_weights_and_says_so() -> None:
     (embedding,) = sam.encode([image(60, 90)])
     (answer,) = sam.predict([Request(embedding, (60, 90), (Round((click(30, 20),)),))])
     assert np.asarray(answer.candidates).shape == (3, 60, 90)
+
+
+@pytest.mark.parametrize("crop_layers", [0, 1])
+def test_everything_equals_the_official_generator(crop_layers: int) -> None:
+    model, picture = tiny_sam(), image(90, 120)
+    loose = {
+        "points_per_side": 8,
+        "pred_iou_thresh": 0.0,
+        "stability_score_thresh": 0.0,
+        "box_nms_thresh": 1.0,
+    }
+    mine = agent(model, everything=EverythingOptions(**loose, crop_layers=crop_layers))  # type: ignore[arg-type]
+    (embedding,) = mine.encode([picture])
+    (answer,) = mine.predict([Request(embedding, (90, 120), (Round((everything(),)),))])
+    # Its predicted IoU of random weights may be negative: 0.0 keeps what is above.
+    official = SamAutomaticMaskGenerator(model, **loose, crop_n_layers=crop_layers).generate(picture)
+    assert len(official) > (0 if crop_layers else 1)
+    masks = candidate_masks(answer, (90, 120))
+    np.testing.assert_array_equal(masks, np.stack([record["segmentation"] for record in official]))
+    np.testing.assert_allclose(answer.scores, [record["predicted_iou"] for record in official])
+
+
+def test_everything_without_a_mask_is_one_empty_mask() -> None:
+    mine = agent(everything=EverythingOptions(points_per_side=4, pred_iou_thresh=1.0))
+    (embedding,) = mine.encode([image(40, 56)])
+    (answer,) = mine.predict([Request(embedding, (40, 56), (Round((everything(),)),))])
+    masks = candidate_masks(answer, (40, 56))
+    assert masks.shape == (1, 40, 56)
+    assert not masks.any()
+
+
+@pytest.mark.parametrize(
+    "option", [{"points_per_side": 0}, {"points_per_side": 257}, {"box_nms_thresh": 1.5}, {"crop_layers": -1}]
+)
+def test_bad_everything_settings_are_refused(option: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"agent.{next(iter(option))}="):
+        EverythingOptions(**option)

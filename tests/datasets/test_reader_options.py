@@ -17,6 +17,7 @@ READERS = {
     "nifti": "simclick.datasets.nifti:Nifti",
     "cosmos": "simclick.datasets.cosmos:Cosmos",
     "sam_med2d": "simclick.datasets.sam_med2d:SamMed2D",
+    "medscribble": "simclick.datasets.medscribble:MedScribble",
     "mni152": "simclick.datasets.mni152:MNI152",
 }
 
