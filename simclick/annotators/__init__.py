@@ -80,6 +80,25 @@ ANNOTATORS: dict[str, Entry] = {
         "simclick.annotators.peer_boxes:SamHqBox",
         "the tight box, its centre and size disturbed if asked, once (SAM-HQ)",
     ),
+    "cosmos-everything": Entry(
+        "simclick.annotators.cosmos:CosmosEverything", "COSMOS S1: segment everything, pick one"
+    ),
+    "cosmos-points": Entry(
+        "simclick.annotators.cosmos:CosmosPoints", "COSMOS S2 to S4: 1, 5 or 5 + 5 points at once"
+    ),
+    "cosmos-box-point": Entry(
+        "simclick.annotators.cosmos:CosmosBoxPoint", "COSMOS S6: the tight box and one point at once"
+    ),
+    "sam-med2d-box": Entry(
+        "simclick.annotators.sam_med2d:SamMed2dBox",
+        "SAM-Med2D: box of the largest component, jittered or not",
+    ),
+    "sam-med2d-points": Entry(
+        "simclick.annotators.sam_med2d:SamMed2dPoints", "SAM-Med2D: a random point, then random corrections"
+    ),
+    "sam-med2d-box-points": Entry(
+        "simclick.annotators.sam_med2d:SamMed2dBoxPoints", "SAM-Med2D: the box, then random corrections"
+    ),
 }
 
 NOISES: dict[str, Entry] = {

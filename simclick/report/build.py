@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 from simclick.errors import ConfigError, SimclickError, StoreError
 from simclick.harness.store import check_writable
 from simclick.report.boards import Board, make_boards
-from simclick.report.figures import board_pictures
+from simclick.report.figures import Picture, board_pictures
 from simclick.report.films import CaseLoader
 from simclick.report.grid import csv_text
 from simclick.report.html import Chapter, render_page
 from simclick.report.latex import latex_text
 from simclick.report.runs import Section, load_sections, open_runs
 from simclick.report.sheets import Sheet, make_sheet, sheet_figure
+from simclick.report.studies import make_studies
+from simclick.report.study import Study
 from simclick.report.style import Look, looks, png_bytes, svg_bytes
 from simclick.report.tables import board_grids, board_name, slug, tidy_curves, tidy_pairs, tidy_summary
 from simclick.report.wording import lead_grid, leads
@@ -104,15 +106,19 @@ def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
     try:
         folder.clear()
         chapters: list[Chapter] = []
+        boards: list[Board] = []
         for section in sections:
             for board in make_boards(section):
-                chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loader, look, folder))
-        boards = [chapter.board for chapter in chapters]
+                boards.append(board)
+                # Stronger noise has its own study; its boards are in the tidy tables.
+                if board.level == section.levels[0]:
+                    chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loader, look, folder))
+        studies = [(study, _keep(study, folder)) for study in make_studies(sections, look)]
         tidy = {"summary": tidy_summary, "differences": tidy_pairs, "curves": tidy_curves}
         for name, gather in tidy.items():
             folder.write(f"tables/{name}.csv", gather(boards).to_csv(index=False, lineterminator="\n"))
         warnings = tuple(_warnings(sections))
-        folder.write(PAGE, render_page(sections, chapters, look, warnings))
+        folder.write(PAGE, render_page(sections, chapters, studies, look, warnings))
         index = {"runs": _identities(sections), "files": sorted(folder.names)}
         folder.write(INDEX, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
@@ -164,6 +170,21 @@ def _chapter(
         file = f"figures/{name}_{slug(sheet.label)}_episodes.png"
         sheets.append((sheet, folder.write(file, png_bytes(_sheet_figure(board, sheet)))))
     return Chapter(board, anchor, found, lead, grids, pictures, sheets)
+
+
+def _keep(study: Study, folder: _Folder) -> list[tuple[Picture, bytes]]:
+    """Write everything of a study; return its figures with their bytes as SVG."""
+    for name, table in study.tables.items():
+        folder.write(f"tables/{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+    for grid in study.grids:
+        folder.write(f"tables/{grid.name}.tex", latex_text(grid))
+    pictures = []
+    for picture in study.pictures:
+        svg = svg_bytes(picture.figure)
+        folder.write(f"figures/{study.kind}_{picture.kind}.svg", svg)
+        folder.write(f"figures/{study.kind}_{picture.kind}.png", png_bytes(picture.figure))
+        pictures.append((picture, svg))
+    return pictures
 
 
 def _sheets(board: Board, loader: CaseLoader) -> Iterator[Sheet]:

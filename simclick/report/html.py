@@ -26,6 +26,7 @@ from simclick.report.figures import Picture
 from simclick.report.grid import Column, Grid, Row, Style, Value, interval_text, value_text
 from simclick.report.runs import Section
 from simclick.report.sheets import LEGEND, Sheet
+from simclick.report.study import Study
 from simclick.report.style import THEME, Look, page_svg
 from simclick.report.wording import Lead, lead_sentences, listed
 
@@ -63,6 +64,7 @@ class Chapter:
 def render_page(
     sections: Sequence[Section],
     chapters: Sequence[Chapter],
+    studies: Sequence[tuple[Study, Sequence[tuple[Picture, bytes]]]],
     looks: Mapping[str, Look],
     warnings: Sequence[str],
 ) -> str:
@@ -87,6 +89,7 @@ def render_page(
     return page.render(
         sections=sections,
         chapters=chapters,
+        studies=studies,
         looks=looks,
         warnings=warnings,
         theme=THEME,

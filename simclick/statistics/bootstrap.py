@@ -50,6 +50,8 @@ __all__ = [
     "Interval",
     "mean_intervals",
     "median_interval",
+    "percentile_interval",
+    "resampled_groups",
     "studentised_bootstrap",
 ]
 
@@ -213,6 +215,29 @@ def median_interval(
     return Interval(median, low, high, n, share.n_groups)
 
 
+def percentile_interval(value: float, resampled: _Float, n_cases: int, n_groups: int) -> Interval:
+    """Return an estimate with the percentile interval of its resamples over groups.
+
+    For estimates that are no means (ranks, crossings, shares of variance): the order statistics 50 and
+    1,950 of 1,999 resampled estimates. Infinite estimates are values; an estimate that is NaN in some
+    resamples has no interval.
+
+    Args:
+        value: The estimate.
+        resampled: Float64[B], the estimate in each resample.
+        n_cases: Cases that it rests on.
+        n_groups: Their groups.
+    """
+    if n_groups < MIN_GROUPS:
+        note = f"{n_groups} group{'s' * (n_groups != 1)}: an interval needs {MIN_GROUPS}"
+        return Interval(value, math.nan, math.nan, n_cases, n_groups, note)
+    if np.isnan(resampled).any() or math.isnan(value):
+        return Interval(value, math.nan, math.nan, n_cases, n_groups, "not defined in every resample")
+    ordered = np.sort(resampled)
+    tail = round((len(ordered) + 1) * (1 - _LEVEL) / 2)
+    return Interval(value, float(ordered[tail - 1]), float(ordered[-tail]), n_cases, n_groups)
+
+
 def _intervals(
     values: _Float,
     groups: NDArray[Any],
@@ -325,7 +350,7 @@ def _pivots(sums: _Sums, error: _Float, resamples: int, seed: int) -> _Float:
     """Return t* of each resample and column, Float64[B, K]."""
     g = sums.count.shape[1]
     out = []
-    for weights in _resamples(g, resamples, seed):
+    for weights in resampled_groups(g, resamples, seed):
         shift, per_case, estimate = _shifts(sums, weights)
         spread = np.maximum(np.sqrt(_variance(sums, weights, shift, per_case)), error / math.sqrt(g))
         out.append(estimate / np.where(spread > 0, spread, 1.0))
@@ -343,7 +368,7 @@ def _quantiles(t: _Float, symmetric: bool) -> tuple[_Float, _Float]:
     return ordered[tail - 1], ordered[b - tail]
 
 
-def _resamples(g: int, resamples: int, seed: int) -> Iterator[_Float]:
+def resampled_groups(g: int, resamples: int, seed: int) -> Iterator[_Float]:
     """Yield blocks of resamples, Float64[b, g]: how often each group was drawn."""
     if g * resamples <= _KEPT:
         yield _kept(g, resamples, seed)

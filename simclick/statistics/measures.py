@@ -164,8 +164,7 @@ def by_protocol(
         surface = [
             c
             for c in costs
-            if c <= limit
-            and (c in exact or (len(measured) and not np.isnan(laid.surface("hd95", c)).any()))
+            if c <= limit and (c in exact or (len(measured) and not np.isnan(laid.surface("hd95", c)).any()))
         ]
         wanted = measures(limit, thresholds, costs, surface)
         curves = {value: laid.curve(value) for value in ("dice", "oracle_dice")}
