@@ -10,7 +10,7 @@ __all__ = ["register_environments"]
 
 
 def register_environments() -> None:
-    """Make ``simclick/Segmentation-v0`` known to Gymnasium; harmless when called again.
+    """Make our environments known to Gymnasium; harmless when called again.
 
     Entry points are strings, so nothing but Gymnasium's registry is imported here.
     """
@@ -22,3 +22,5 @@ def register_environments() -> None:
             entry_point="simclick.envs.segmentation:SegmentationEnv",
             vector_entry_point="simclick.envs.vector:SegmentationVectorEnv",
         )
+    if "simclick/Annotation-v0" not in registry:
+        register(id="simclick/Annotation-v0", entry_point="simclick.envs.annotation:AnnotationEnv")

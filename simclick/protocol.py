@@ -91,7 +91,9 @@ class Protocol:
         noise: Noise = _build(cls, f"protocol.noise ({self.noise})", self.noise_options)
         most = getattr(noise, "max_level", math.inf)
         if max(self.levels) > most:
-            raise ConfigError(f"protocol.levels={list(self.levels)}: levels of {self.noise} are at most {most:g}")
+            raise ConfigError(
+                f"protocol.levels={list(self.levels)}: levels of {self.noise} are at most {most:g}"
+            )
         return noise
 
     @cached_property

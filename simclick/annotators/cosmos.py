@@ -183,7 +183,7 @@ def _beside(case: Case) -> NDArray[np.int64]:
     left, top = max(0, x0 - across), max(0, y0 - down)
     outside = ~case.truth if case.ignore is None else ~case.truth & ~case.ignore
     window = outside[top : y1 + down + 1, left : x1 + across + 1]
-    return _places(window) + np.array([left, top])
+    return np.asarray(_places(window) + np.array([left, top]), dtype=np.int64)
 
 
 def _code(case: Case, positive: int, negative: int) -> list[Prompt]:
@@ -200,14 +200,15 @@ def _code(case: Case, positive: int, negative: int) -> list[Prompt]:
 
 
 def _beside_code(case: Case) -> NDArray[np.int64]:
-    found = object_box(case)
-    assert found is not None
+    tight = object_box(case)
+    assert tight is not None
     height, width = case.size
-    x0, y0, x1, y1 = found
+    x0, y0, x1, y1 = tight
     w, h = x1 - x0, y1 - y0
     left, top = max(0.0, x0 - w / 2), max(0.0, y0 - h / 2)
     # The far corner is taken before the near one is cut at the image's edge.
     right, bottom = min(x0 + 1.5 * w, float(width)), min(y0 + 1.5 * h, float(height))
     x, y, across, down = int(left), int(top), int(right - left), int(bottom - top)
     outside = ~case.truth if case.ignore is None else ~case.truth & ~case.ignore
-    return _places(outside[y : y + down, x : x + across]) + np.array([x, y])
+    found = _places(outside[y : y + down, x : x + across]) + np.array([x, y])
+    return np.asarray(found, dtype=np.int64)

@@ -247,7 +247,13 @@ class Lockstep:
         self._hold(track, 0.0, -1, 0, predict, annotate)
 
     def _hold(
-        self, track: _Track, oracle_dice: float, chosen: int, n_candidates: int, predict: float, annotate: float
+        self,
+        track: _Track,
+        oracle_dice: float,
+        chosen: int,
+        n_candidates: int,
+        predict: float,
+        annotate: float,
     ) -> None:
         """Keep the row of the step just answered until its mask is replaced, or for good."""
         episode, case = track.episode, track.episode.case
@@ -255,7 +261,17 @@ class Lockstep:
         track.held = _Held(
             episode.cost,
             (*track.key, episode.step, episode.cost, episode.dice, episode.iou),
-            (oracle_dice, chosen, n_candidates, predict, annotate, sha, case.group, case.modality, case.target),
+            (
+                oracle_dice,
+                chosen,
+                n_candidates,
+                predict,
+                annotate,
+                sha,
+                case.group,
+                case.modality,
+                case.target,
+            ),
         )
 
     def _let_go(self, track: _Track, until: int) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from simclick.report.runs import Section
 from simclick.report.study import Study
 from simclick.report.study_ranking import crossing_study, ranking_study
+from simclick.report.study_rclicks import rclicks_study
 from simclick.report.study_robustness import robustness_study
 from simclick.report.style import Look
 
 __all__ = ["make_studies"]
 
 _OF_SECTION = (robustness_study, crossing_study)
-_OF_ALL = (ranking_study,)
+_OF_ALL = (ranking_study, rclicks_study)
 
 
 def make_studies(sections: Sequence[Section], looks: Mapping[str, Look]) -> Iterator[Study]:

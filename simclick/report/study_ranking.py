@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,19 +30,21 @@ CONDITIONS = 14
 
 def ranking_study(sections: Sequence[Section], looks: Mapping[str, Look]) -> Study | None:
     """Return how the ranking changes over protocols and levels; None with one condition or one agent."""
-    fair = {label for s in sections for label, e in s.entrants.items() if not (e.bound or e.random_weights)}
-    tables = []
-    for section in sections:
-        episodes, steps = (t[t["agent"].isin(fair)] for t in (section.episodes, section.steps))
-        tables.append((episodes, steps, {str(section.protocol["id"]): section.budget}))
-    # Two protocols of one id (changed options) are two conditions.
-    named = [_told_apart(*table, section) for table, section in zip(tables, sections, strict=True)]
-    if not named:
+    if not sections:
         return None
-    episodes, steps = (pd.concat([one[k] for one in named], ignore_index=True) for k in (0, 1))
-    budgets = {name: value for one in named for name, value in one[2].items()}
-    common = set.intersection(*(set(one[0]["agent"]) for one in named))
-    episodes, steps = (t[t["agent"].isin(common)].reset_index(drop=True) for t in (episodes, steps))
+    all_episodes: list[pd.DataFrame] = []
+    all_steps: list[pd.DataFrame] = []
+    budgets: dict[str, int] = {}
+    for section in sections:
+        for table, kept in ((section.episodes, all_episodes), (section.steps, all_steps)):
+            # Two protocols of one id (changed options) are two conditions.
+            kept.append(table[table["agent"].isin(_ranked(section))].assign(protocol=section.stem))
+        budgets[section.stem] = section.budget
+    common = set.intersection(*(set(one["agent"]) for one in all_episodes))
+    episodes = pd.concat(all_episodes, ignore_index=True)
+    steps = pd.concat(all_steps, ignore_index=True)
+    episodes = episodes[episodes["agent"].isin(common)].reset_index(drop=True)
+    steps = steps[steps["agent"].isin(common)].reset_index(drop=True)
     if len(common) < 2 or episodes.empty:
         return None
     found = ranking_sensitivity(episodes, steps, budgets)
@@ -59,17 +62,23 @@ def ranking_study(sections: Sequence[Section], looks: Mapping[str, Look]) -> Stu
     )
 
 
-def _told_apart(
-    episodes: pd.DataFrame, steps: pd.DataFrame, budgets: dict[str, int], section: Section
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
-    name = section.stem
-    (budget,) = budgets.values()
-    return episodes.assign(protocol=name), steps.assign(protocol=name), {name: budget}
+def _ranked(section: Section) -> set[str]:
+    """Return the agents that may be ranked: no bound, real weights, finished on every case."""
+    return {
+        label
+        for label, entrant in section.entrants.items()
+        if not (entrant.bound or entrant.random_weights)
+        and all(
+            section.covered[label, name] == len(section.planned[name])
+            and (label, name) not in section.unsealed
+            for name in section.datasets
+        )
+    }
 
 
-def _condition(row: Mapping[str, object], suffix: str = "") -> str:
+def _condition(row: Mapping[Any, Any] | pd.Series[Any], suffix: str = "") -> str:
     protocol, noise, level = (row[f"{name}{suffix}"] for name in CONDITION)
-    return str(protocol) if noise == "none" else f"{protocol} at {float(str(level)):g}"
+    return str(protocol) if noise == "none" else f"{protocol} at {float(level):g}"
 
 
 def _ranking_words(found: Sensitivity) -> list[str]:
@@ -91,7 +100,7 @@ def _ranking_words(found: Sensitivity) -> list[str]:
         )
     worst = found.swaps.sort_values("swap").iloc[-1]
     said.append(
-        f"The top two are least certain under {_condition(worst)}: resampling patients puts {worst['second']} "
+        f"The top two are least certain under {_condition(worst)}: resampling puts {worst['second']} "
         f"before {worst['first']} in {100 * worst['swap']:.0f} % of resamples."
     )
     return said
@@ -112,7 +121,7 @@ def _rank_grid(found: Sensitivity) -> Grid:
         rows.append(Row(_condition(row), {**cells, "swap": Value(float(row["swap"]))}))
     n, g = int(found.swaps["n_cases"].iloc[0]), int(found.swaps["n_groups"].iloc[0])
     notes = (
-        f"By mean Dice over all clicks, on the {n} cases ({g} groups) that all agents have under all conditions.",
+        f"By mean Dice over all clicks, on the {n} cases ({g} groups) that all agents have everywhere.",
         "Top two swap: share of resamples of whole groups in which the second is before the first.",
     )
     return Grid("ranking_ranks", "Ranks by condition", "condition", tuple(columns), tuple(rows), notes)
@@ -134,10 +143,11 @@ def _tau_grid(found: Sensitivity) -> Grid:
 def _bump(found: Sensitivity, looks: Mapping[str, Look]) -> Picture:
     conditions = found.swaps.head(CONDITIONS).to_dict("records")
     agents = sorted(found.ranks["agent"].unique())
-    figure = Figure((max(5.5, 1.6 + 0.62 * len(conditions)), 1.6 + 0.32 * len(agents) + 1.0))
+    figure = Figure((max(6.0, 2.4 + 0.62 * len(conditions)), 1.6 + 0.32 * len(agents) + 1.0))
     axes = figure.subplots()
     high = figure.get_figheight()
-    figure.subplots_adjust(left=0.5 / figure.get_figwidth(), right=1 - 1.35 / figure.get_figwidth(), bottom=1.75 / high, top=1 - 0.15 / high)  # fmt: skip
+    wide = figure.get_figwidth()
+    figure.subplots_adjust(left=1.1 / wide, right=1 - 1.35 / wide, bottom=1.75 / high, top=1 - 0.15 / high)
     for agent in agents:
         ranks = []
         for row in conditions:
@@ -154,9 +164,8 @@ def _bump(found: Sensitivity, looks: Mapping[str, Look]) -> Picture:
     axes.set_ylim(len(agents) + 0.5, 0.5)
     axes.set_yticks(range(1, len(agents) + 1))
     axes.set_ylabel("rank")
-    axes.set_xticks(
-        range(len(conditions)), [_condition(r) for r in conditions], rotation=40, ha="right", fontsize=7.5
-    )
+    names = [_condition(row) for row in conditions]
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=7.5)
     return Picture(
         "ranks",
         "Ranks over conditions",
@@ -170,7 +179,7 @@ def crossing_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
     """Return who overtakes whom after how many clicks at a section's lowest level; None with one agent."""
     if section.budget < 3:
         return None
-    fair = {label for label, e in section.entrants.items() if not (e.bound or e.random_weights)}
+    fair = _ranked(section)
     level = section.levels[0]
     episodes, steps = (
         t[(t["level"] == level) & t["agent"].isin(fair)].reset_index(drop=True)
@@ -225,7 +234,7 @@ def _effort_grid(effort: pd.DataFrame, name: str) -> Grid:
             cells[f"reached@{at:.2f}"] = Value(float(reached))
         rows.append(Row(str(agent), cells))
     notes = (
-        "Simulated, nobody was timed: 1.35 s of thinking, Fitts' law at 4.5 bits per second, 0.2 s to press, and "
+        "Simulated, nobody was timed: 1.35 s of thinking, Fitts' law at 4.5 bits/s, 0.2 s to press, and "
         "the answer's measured time. Median over cases; ∞ where less than half get there.",
     )
     return Grid(f"{name}_effort", "Simulated seconds to a Dice", "agent", tuple(columns), tuple(rows), notes)
@@ -240,8 +249,8 @@ def _crossing_grid(table: pd.DataFrame, name: str, section: Section) -> Grid:
         rows.append(Row(f"{other} overtakes {leader}", {"value": crossing, "never": Value(float(never))}))
     columns = (Column("value", "from click", "clicks"), Column("never", "never, of resamples", "share"))
     notes = (
-        "The first named is behind at the first click at which the two differ, and ahead from the click shown to the "
-        f"budget of {section.budget}. Brackets: percentiles over resamples of groups; ∞: not within the budget.",
+        "The first named is behind where the two first differ, and ahead from the click shown to the "
+        f"budget of {section.budget}. Brackets: percentiles of resampled groups; ∞: never.",
     )
     return Grid(name, "Overtaking", "pair", columns, tuple(rows), notes)
 
@@ -257,7 +266,8 @@ def _crossing_words(happened: pd.DataFrame, pairs: int, section: Section) -> lis
             interval = f" [{row['low']:g}, {high}]"
         before = int(row["value"]) - 1
         said.append(
-            f"{row['leader']} is ahead up to click {before}, {row['other']} from click {row['value']:g}{interval} on."
+            f"{row['leader']} is ahead up to click {before}, "
+            f"{row['other']} from click {row['value']:g}{interval} on."
         )
     return said
 
@@ -268,8 +278,9 @@ def _curves(happened: pd.DataFrame, curves: pd.DataFrame, looks: Mapping[str, Lo
     rows = -(-n // columns)
     figure = Figure((2.75 * columns + 0.7, 2.3 * rows + 0.5))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-    figure.subplots_adjust(left=0.75 / figure.get_figwidth(), right=0.98, bottom=0.55 / figure.get_figheight(),
-                           top=1 - 0.3 / figure.get_figheight(), hspace=0.35, wspace=0.3)  # fmt: skip
+    wide, high = figure.get_figwidth(), figure.get_figheight()
+    figure.subplots_adjust(left=0.75 / wide, right=0.98, bottom=0.55 / high, top=1 - 0.3 / high)
+    figure.subplots_adjust(hspace=0.35, wspace=0.3)
     said = []
     for axes, row in zip(panels, happened.to_dict("records"), strict=False):
         a, b = sorted((row["leader"], row["other"]))

@@ -1,413 +1,232 @@
-"""Study: what noise on prompts costs, and how sure that is."""
+"""Study: what noise on prompts costs, whom, and how sure that is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from simclick.report.figures import Picture
+from simclick import registry
+from simclick.errors import SimclickError
 from simclick.report.grid import Column, Grid, Row, Value
+from simclick.report.robustness_figures import robustness_pictures
+from simclick.report.robustness_scene import Scene, strong
+from simclick.report.robustness_words import robustness_words
 from simclick.report.runs import Section
 from simclick.report.study import Study
-from simclick.report.style import INK, MUTED, PAPER, Look, drawing
+from simclick.report.style import Look
 from simclick.report.tables import slug
-from simclick.statistics.measures import episode_table
-from simclick.statistics.robustness import PASSED, robustness_table
+from simclick.statistics.fragility import fragility_pairs
+from simclick.statistics.robustness import LARGE, LEAST_BASE, PASSED, robustness_table
 from simclick.statistics.variance import variance_table
 
 __all__ = ["robustness_study"]
 
-PANELS = 9
-"""At most this many agents in figures of one panel each."""
-
 
 def robustness_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
-    """Return the study of a section whose protocol has noise at several levels, else None."""
-    if len(section.levels) < 2 or section.protocol["noise"] == "none":
+    """Return the study of a section whose protocol has noise at several levels, else None.
+
+    Bounds and agents with random weights stand in the tables, marked; they are neither drawn nor compared.
+    """
+    if len(section.levels) < 2 or section.protocol["noise"] == "none" or section.episodes.empty:
         return None
     table = robustness_table(section.episodes, section.steps, section.budget)
-    last = f"dice@{section.budget}"
+    agents = _order(section, table)
+    if not agents:
+        return None
+    episodes, steps = (t[t["agent"].isin(agents)] for t in (section.episodes, section.steps))
+    pairs = fragility_pairs(episodes, steps, section.budget)
+    scene = Scene(section, table, pairs, tuple(agents), _unit(section), looks)
+    variance = variance_table(episodes, steps, section.budget, "final_dice")
     name = slug(section.stem, "robustness")
-    unit = str(section.protocol["noise_options"].get("unit", "")) or "level"
-    agents = _order(table, last)
-    variance = variance_table(section.episodes, section.steps, section.budget, "final_dice")
-    with drawing():
-        pictures = [
-            _doses(table, agents, last, unit, looks),
-            _heat(section, agents, unit),
-            _spread(section, agents, last, unit, looks),
-        ]
-        if (landed := _landed(section, table, agents, last, unit)) is not None:
-            pictures.append(landed)
-    grids = [
-        _level_grid(table, agents, last, section, name),
-        _summary_grid(table, agents, last, section, name),
-        _detail_grid(table, agents, last, section, name),
-    ]
+    grids = [_level_grid(scene, name), _worst_grid(scene, name)]
+    if not scene.rows(scene.last, "drop").empty:
+        grids.insert(1, _fragility_grid(scene, name))
+    if len(pairs):
+        grids.insert(2, _pair_grid(scene, name))
     if len(variance):
-        grids.append(_variance_grid(variance, section, name))
+        grids.append(_variance_grid(scene, variance, name))
     return Study(
         kind=name,
         title=f"What {section.protocol['noise']} noise costs ({section.name})",
-        words=tuple(_words(table, agents, last, section, unit)),
-        tables={name: table, f"{name}_variance": variance},
+        words=tuple(robustness_words(scene)),
+        tables={name: table, f"{name}_pairs": pairs, f"{name}_variance": variance},
         grids=grids,
-        pictures=pictures,
+        pictures=robustness_pictures(scene),
     )
 
 
-def _order(table: pd.DataFrame, outcome: str) -> list[str]:
-    """Return the agents, the most robust first: by the average drop over doses."""
-    mine = _rows(table, outcome, "dose_area").sort_values(["value", "agent"])
-    rest = sorted(set(table["agent"]) - set(mine["agent"]))
-    return [*mine["agent"], *rest]
+def _unit(section: Section) -> str:
+    """Return what a level counts: as set, else the noise's default, "" where it has no unit."""
+    options = section.protocol["noise_options"]
+    if "unit" in options:
+        return str(options["unit"])
+    try:
+        return str(getattr(registry.noises.load(str(section.protocol["noise"])), "unit", ""))
+    except SimclickError:  # a plug-in's noise that is not installed here
+        return ""
 
 
-def _rows(table: pd.DataFrame, outcome: str, statistic: str) -> pd.DataFrame:
-    found: pd.DataFrame = table[
-        (table["subset"] == "all") & (table["outcome"] == outcome) & (table["statistic"] == statistic)
-    ]
-    return found
+def _order(section: Section, table: pd.DataFrame) -> list[str]:
+    """Return the agents to compare, the most robust first: by the average drop over doses, else by Dice."""
+    fair = [label for label, e in section.entrants.items() if not (e.bound or e.random_weights)]
+    mine = table[(table["subset"] == "all") & (table["outcome"] == f"dice@{section.budget}")]
+    mine = mine[mine["agent"].isin(fair)]
+    drops = mine[mine["statistic"] == "dose_area"].set_index("agent")["value"].dropna()
+    under = mine[mine["statistic"] == "mean"].sort_values("level").groupby("agent")["value"].last()
+    return sorted(under.index, key=lambda a: (a not in drops.index, drops.get(a, 0.0), -under[a], a))
 
 
-def _value(
-    table: pd.DataFrame, agent: str, outcome: str, statistic: str, level: float | None = None
-) -> Value:
-    rows = _rows(table, outcome, statistic)
-    rows = rows[rows["agent"] == agent]
-    rows = rows[rows["level"].isna()] if level is None else rows[rows["level"] == level]
-    if rows.empty:
-        return Value()
-    value, low, high = rows[["value", "low", "high"]].iloc[0]
-    return Value(float(value), float(low), float(high))
+def _rows(scene: Scene) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield ``(agent, marks, part)`` of a table: those that are compared first."""
+    section = scene.section
+    others = sorted(set(scene.table["agent"]) - set(scene.agents))
+    for agent in (*scene.agents, *others):
+        entrant = section.entrants[agent]
+        marks = []
+        if entrant.bound:
+            marks.append("uses the truth")
+        if entrant.random_weights:
+            marks.append("random weights")
+        done = sum(section.covered[agent, name] for name in section.datasets)
+        planned = sum(len(section.planned[name]) for name in section.datasets)
+        if done < planned:
+            marks.append(f"{done} of {planned} cases")
+        yield agent, tuple(marks), "" if agent in scene.agents else "Not compared"
 
 
-def _level_grid(
-    table: pd.DataFrame, agents: Sequence[str], outcome: str, section: Section, name: str
-) -> Grid:
-    columns, rows = [], []
-    for level in section.levels:
-        columns.append(Column(f"mean@{level:g}", f"{level:g}", "dice", "mean Dice at level …"))
-    for agent in agents:
-        cells = {f"mean@{level:g}": _value(table, agent, outcome, "mean", level) for level in section.levels}
-        rows.append(Row(agent, cells))
-    return _grid(
-        name, "levels", f"Dice under noise, after {section.budget} clicks", columns, rows, table, section
-    )
+def _grid(scene: Scene, name: str, title: str, columns: Sequence[Column],
+          cells: Mapping[str, Mapping[str, Value]], *notes: str) -> Grid:  # fmt: skip
+    """Return a table of agents with what it rests on."""
+    section = scene.section
+    rows = tuple(Row(agent, cells[agent], marks, part) for agent, marks, part in _rows(scene))
+    shown = scene.rows(scene.last, "mean")
+    cases, groups = (int(shown[column].max()) for column in ("n_cases", "n_groups"))
+    why = sorted({str(note) for note in shown["note"] if "needs" in str(note)})
+    repeats = section.protocol["repeats"]
+    basis = f"{cases} cases in {groups} groups, {repeats} repeats a level, seed {section.seed}."
+    brackets = "Brackets: 95 % interval, studentised bootstrap over groups."
+    sure = f"No intervals: {'; '.join(why)}." if why else brackets
+    return Grid(name, title, "agent", tuple(columns), rows, (*notes, basis, sure))
 
 
-def _summary_grid(
-    table: pd.DataFrame, agents: Sequence[str], outcome: str, section: Section, name: str
-) -> Grid:
-    top = section.levels[-1]
+def _level_grid(scene: Scene, name: str) -> Grid:
+    levels = scene.section.levels
+    over = f"mean Dice at {scene.axis}"
+    columns = [Column(f"mean@{level:g}", f"{level:g}", "dice", over) for level in levels]
+    cells = {
+        agent: {f"mean@{level:g}": scene.value(agent, scene.last, "mean", level) for level in levels}
+        for agent, _, _ in _rows(scene)
+    }
+    title = f"Dice under noise, after {scene.spent(scene.last)}"
+    return _grid(scene, f"{name}_levels", title, columns, cells)
+
+
+def _fragility_grid(scene: Scene, name: str) -> Grid:
+    top = scene.section.levels[-1]
+    over, whole, several = f"at {scene.dose(top)}", "over all levels", scene.first != scene.last
     columns = (
-        Column("drop", "drop", "difference", f"at level {top:g}"),
-        Column("retention", "kept", "share", f"at level {top:g}"),
-        Column("large_loss", "lose > 0.1", "share", f"at level {top:g}"),
-        Column("noc_change", "clicks to 0.85", "click_difference", f"at level {top:g}"),
-        Column("dose_area", "average drop", "difference", "over all levels"),
-        Column("passes", f"drop passes {PASSED:g} at", "distance", "over all levels"),
+        Column("change", "change in Dice", "difference", over),
+        Column("retention", "kept", "share", over),
+        Column("not_retained", "no base", "share", over),
+        Column("large_loss", f"lose > {LARGE:g}", "share", over),
+        # With one prompt there are no clicks to save.
+        *([Column("noc_change", "change in clicks to 0.85", "click_difference", over)] if several else []),
+        Column("dose_area", "average change", "difference", whole),
+        Column("passes", f"loses {PASSED:g} at", "distance", whole),
     )
-    rows = []
-    for agent in agents:
-        passes = _value(table, agent, outcome, f"passes@{PASSED:g}")
+    cells = {}
+    for agent, _, _ in _rows(scene):
+        passes = scene.value(agent, scene.last, f"passes@{PASSED:g}")
         if math.isinf(passes.value):
             passes = Value(text=f"not up to {top:g}")
-        rows.append(
-            Row(
-                agent,
-                {
-                    "drop": _negative(_value(table, agent, outcome, "drop", top)),
-                    "retention": _value(table, agent, outcome, "retention", top),
-                    "large_loss": _value(table, agent, outcome, "large_loss", top),
-                    "noc_change": _value(table, agent, "episode", "noc_change@0.85", top),
-                    "dose_area": _negative(_value(table, agent, outcome, "dose_area")),
-                    "passes": passes,
-                },
-            )
-        )
-    title = f"How fragile: Dice after {section.budget} clicks against the same cases without noise"
-    note = "Kept: Dice over its own without noise, cases with at least 0.1 there; drops are shown as changes."
-    return _grid(name, "fragility", title, columns, rows, table, section, note)
+        cells[agent] = {
+            "change": _turned(scene.value(agent, scene.last, "drop", top)),
+            **{
+                key: scene.value(agent, scene.last, key, top)
+                for key in ("retention", "not_retained", "large_loss")
+            },
+            "noc_change": strong(scene.value(agent, "episode", "noc_change@0.85", top)),
+            "dose_area": _turned(scene.value(agent, scene.last, "dose_area")),
+            "passes": passes,
+        }
+    title = f"How fragile: Dice after {scene.spent(scene.last)} against the same cases at level 0"
+    notes = (
+        f"Kept: Dice over the case's own at level 0. No base: cases with less than {LEAST_BASE:g} there, "
+        "which have no such ratio. Average change: area under the change over the levels, divided by the "
+        "largest level. "
+        "Bold: the interval excludes 0.",
+    )
+    return _grid(scene, f"{name}_fragility", title, columns, cells, *notes)
 
 
-def _negative(value: Value) -> Value:
-    strong = value.has_interval and (value.low > 0 or value.high < 0)
-    return Value(-value.value, -value.high, -value.low, strong=strong)
+def _turned(value: Value) -> Value:
+    """Return a drop as a change."""
+    return strong(Value(-value.value, -value.high, -value.low))
 
 
-def _detail_grid(
-    table: pd.DataFrame, agents: Sequence[str], outcome: str, section: Section, name: str
-) -> Grid:
-    top = section.levels[-1]
+def _worst_grid(scene: Scene, name: str) -> Grid:
+    top = scene.section.levels[-1]
     columns = (
         Column("sd", "spread over repeats (SD)", "dice"),
         Column("worst_repeat", "worst repeat", "dice"),
         Column("worst_tenth", "worst tenth of episodes", "dice"),
         Column("failed", "failed", "share"),
     )
-    rows = [
-        Row(
-            agent,
-            {
-                **{c: _value(table, agent, outcome, c, top) for c in ("sd", "worst_repeat", "worst_tenth")},
-                "failed": _value(table, agent, "episode", "failed", top),
-            },
-        )
-        for agent in agents
-    ]
-    return _grid(name, "worst", f"How bad it can get at level {top:g}", columns, rows, table, section)
+    cells = {
+        agent: {
+            **{k: scene.value(agent, scene.last, k, top) for k in ("sd", "worst_repeat", "worst_tenth")},
+            "failed": scene.value(agent, "episode", "failed", top),
+        }
+        for agent, _, _ in _rows(scene)
+    }
+    title = f"How bad it can get: Dice after {scene.spent(scene.last)} at {scene.dose(top)}"
+    return _grid(scene, f"{name}_worst", title, columns, cells)
 
 
-def _variance_grid(variance: pd.DataFrame, section: Section, name: str) -> Grid:
-    rows = []
-    shown = variance[variance["level"] == section.levels[-1]]
-    for statistic, agent, value, low, high in shown[
-        ["statistic", "agent", "value", "low", "high"]
-    ].itertuples(index=False):
-        if statistic == "sd":
-            continue
+def _pair_grid(scene: Scene, name: str) -> Grid:
+    """Return every agent against the most robust one."""
+    top, best = scene.section.levels[-1], scene.agents[0]
+    over, whole = f"at {scene.dose(top)}", "over all levels"
+    columns = (
+        Column("mean", "Dice", "difference", over),
+        Column("drop", "loss", "difference", over),
+        Column("p_drop", "p of loss", "p", over),
+        Column("dose_area", "average loss", "difference", whole),
+        Column("p_dose_area", "p", "p", whole),
+    )
+    rows, notes = [], set()
+    for agent in scene.agents[1:]:
+        cells = {}
+        for statistic, level in (("mean", top), ("drop", top), ("dose_area", None)):
+            cells[statistic], p, note = scene.pair(statistic, agent, best, level)
+            if statistic != "mean":
+                cells[f"p_{statistic}"] = Value(p)
+            notes |= {note} - {""}
+        rows.append(Row(agent, cells))
+    said = (
+        f"Each agent less {best}, the most robust one, paired by case and draw. p: signs of whole groups "
+        "flipped, Holm's correction over all pairs of agents. Bold: the interval excludes 0. All pairs are "
+        "in the CSV file.",
+        *(f"{note[:1].upper()}{note[1:]}." for note in sorted(notes)),
+    )
+    title = f"Who loses more than {best}"
+    return Grid(f"{name}_pairs", title, "agent", columns, tuple(rows), said)
+
+
+def _variance_grid(scene: Scene, variance: pd.DataFrame, name: str) -> Grid:
+    """Return where the variance at the largest level comes from."""
+    top, rows = scene.section.levels[-1], []
+    shown = variance[(variance["level"] == top) & (variance["statistic"] != "sd")]
+    names = ("statistic", "agent", "value", "low", "high")
+    for statistic, agent, value, low, high in zip(*(shown[n] for n in names), strict=True):
         label = f"prompt reliability of {agent}" if agent else str(statistic)
         rows.append(Row(label, {"value": Value(float(value), float(low), float(high))}))
     notes = (
-        f"Of Dice after {section.budget} clicks at level {section.levels[-1]:g}. Shares: components of variance "
-        "over agents, cases and the draws that all agents share. Reliability: intraclass correlation, 1 where "
-        "another draw of the same noise changes nothing.",
+        f"Of Dice after {scene.spent(scene.last)} at {scene.dose(top)}. Shares: components of variance "
+        "over agents, cases and the draws that all agents share. Reliability: intraclass correlation, 1 "
+        "where another draw of the same noise changes nothing.",
     )
-    title = "Where the variance comes from"
-    return Grid(f"{name}_variance", title, "source", (Column("value", "share", "share"),), tuple(rows), notes)
-
-
-def _grid(
-    name: str,
-    part: str,
-    title: str,
-    columns: Sequence[Column],
-    rows: Sequence[Row],
-    table: pd.DataFrame,
-    section: Section,
-    note: str = "",
-) -> Grid:
-    cases, groups = (int(table[column].max()) for column in ("n_cases", "n_groups"))
-    notes = [note] if note else []
-    notes.append(
-        f"{cases} cases in {groups} groups, {section.protocol['repeats']} repeats a level, seed {section.seed}. "
-        "Brackets: 95 % interval over groups, where there are at least eight."
-    )
-    return Grid(f"{name}_{part}", title, "agent", tuple(columns), tuple(rows), tuple(notes))
-
-
-def _words(
-    table: pd.DataFrame, agents: Sequence[str], outcome: str, section: Section, unit: str
-) -> list[str]:
-    """Say who is fragile, to what, and how sure that is."""
-    top, noise = section.levels[-1], section.protocol["noise"]
-    said = []
-    for agent, adjective in ((agents[-1], "most"), (agents[0], "least")):
-        drop = _value(table, agent, outcome, "drop", top)
-        interval = (
-            f" [{drop.low:.2f}, {drop.high:.2f}]"
-            if drop.has_interval
-            else " (too few groups for an interval)"
-        )
-        said.append(
-            f"{agent} loses {adjective}: {drop.value:.2f}{interval} Dice after {section.budget} clicks at "
-            f"{noise} {top:g} {unit}."
-        )
-        if len(agents) == 1:
-            break
-    robust = [a for a in agents if math.isinf(_value(table, a, outcome, f"passes@{PASSED:g}").value)]
-    if robust:
-        said.append(
-            f"Within the levels tried, {' and '.join(robust)} never lose{'s' * (len(robust) == 1)} {PASSED:g}."
-        )
-    bases = {a: _value(table, a, outcome, "mean", section.levels[0]).value for a in agents}
-    under = {a: _value(table, a, outcome, "mean", top).value for a in agents}
-    first, last = max(bases, key=lambda a: bases[a]), max(under, key=lambda a: under[a])
-    if len(agents) > 1:
-        said.append(
-            f"Without noise {first} is best; at {top:g} {unit} {last} is."
-            if first != last
-            else f"{first} is best without noise and at {top:g} {unit}."
-        )
-    return said
-
-
-def _doses(
-    table: pd.DataFrame, agents: Sequence[str], outcome: str, unit: str, looks: Mapping[str, Look]
-) -> Picture:
-    figure = Figure((8.2, 3.8))
-    panels = figure.subplots(1, 2, sharex=True)
-    figure.subplots_adjust(left=0.075, right=0.83, bottom=0.14, top=0.9, wspace=0.24)
-    for axes, statistic, title in zip(
-        panels, ("mean", "drop"), ("Dice under noise", "drop from no noise"), strict=True
-    ):
-        rows = _rows(table, outcome, statistic)
-        for agent in agents:
-            mine = rows[rows["agent"] == agent].sort_values("level")
-            look = looks[agent]
-            x = mine["level"].to_numpy(dtype=float)
-            low, high = mine["low"].to_numpy(dtype=float), mine["high"].to_numpy(dtype=float)
-            axes.fill_between(x, low, high, color=look.colour, alpha=0.12, linewidth=0)
-            axes.plot(
-                x,
-                mine["value"].to_numpy(dtype=float),
-                color=look.colour,
-                linestyle=look.dash,
-                marker=look.marker or None,
-                markersize=4.2,
-                linewidth=1.6,
-                markeredgecolor=PAPER,
-                label=agent,
-            )
-        axes.set_title(title)
-        axes.set_xlabel(f"noise level ({unit})")
-    panels[0].set_ylim(0, 1)
-    panels[0].set_ylabel(f"Dice, {outcome.partition('@')[2]} clicks")
-    panels[1].axhline(PASSED, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="center right", frameon=False, fontsize=8)
-    ends = []
-    for agent in agents:
-        mine = _rows(table, outcome, "mean")
-        mine = mine[mine["agent"] == agent].sort_values("level")
-        ends.append(f"{agent} from {mine['value'].iloc[0]:.2f} to {mine['value'].iloc[-1]:.2f}")
-    return Picture(
-        "dose-response",
-        "Dose and response",
-        "Mean Dice from no noise to the strongest: " + "; ".join(ends) + ".",
-        f"Bands: 95 % interval over groups. Dotted: a drop of {PASSED:g}.",
-        figure,
-    )
-
-
-def _heat(section: Section, agents: Sequence[str], unit: str) -> Picture:
-    """Level × interactions, one panel per agent."""
-    shown = list(agents)[:PANELS]
-    budget = section.budget
-    table = episode_table(section.episodes, section.steps, budget, (), tuple(range(1, budget + 1)))
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure((2.7 * columns + 0.6, (0.33 * len(section.levels) + 0.95) * rows))
-    panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
-    figure.subplots_adjust(left=0.1, right=0.99, bottom=0.55 / figure.get_figheight(), top=1 - 0.3 / figure.get_figheight(),
-                           hspace=0.55, wspace=0.12)  # fmt: skip
-    costs = sorted({1, *(c for c in (2, 3, 5, 10, 20) if c <= budget), budget})
-    for number, (axes, agent) in enumerate(zip(panels, shown, strict=False)):
-        mine = table[table["agent"] == agent].groupby("level")[[f"dice@{c}" for c in costs]].mean()
-        values = mine.to_numpy()
-        axes.imshow(values, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-        for (y, x), value in np.ndenumerate(values):
-            axes.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7,
-                      color="#111111" if value > 0.55 else "#ffffff")  # fmt: skip
-        axes.grid(False)
-        axes.set_xticks(range(len(costs)), [str(c) for c in costs])
-        levels = [f"{level:g}" for level in mine.index] if number % columns == 0 else []
-        axes.set_yticks(range(len(levels)), levels)
-        axes.set_title(agent, fontsize=9, fontweight="normal")
-    for axes in panels[len(shown) :]:
-        axes.set_axis_off()
-    figure.supxlabel("clicks", fontsize=9)
-    figure.supylabel(f"level ({unit})", fontsize=9)
-    return Picture(
-        "heat",
-        "Noise level against number of clicks",
-        f"Mean Dice by level and clicks of {', '.join(shown)}; the numbers are in the cells.",
-        "Do further clicks repair what noise did? Read a row from left to right.",
-        figure,
-    )
-
-
-def _spread(
-    section: Section, agents: Sequence[str], outcome: str, unit: str, looks: Mapping[str, Look]
-) -> Picture:
-    """Within-case spread over repeats."""
-    shown = list(agents)[:PANELS]
-    table = episode_table(section.episodes, section.steps, section.budget, (), (section.budget,))
-    levels = [level for level in section.levels if level > 0]
-    figure = Figure((8.2, 3.4))
-    axes: Axes = figure.subplots()
-    figure.subplots_adjust(left=0.075, right=0.83, bottom=0.15, top=0.95)
-    wide = 0.8 / len(shown)
-    ends = []
-    for k, agent in enumerate(shown):
-        mine = table[table["agent"] == agent]
-        spread = mine.groupby(["level", "dataset", "case_id"])[outcome].std(ddof=1).dropna()
-        for place, level in enumerate(levels):
-            if level not in spread.index.get_level_values(0):
-                continue
-            values = spread.loc[level].to_numpy()
-            at = place + (k - (len(shown) - 1) / 2) * wide
-            if len(values) > 1 and np.ptp(values) > 0:
-                body = axes.violinplot([values], [at], widths=wide * 0.95, showextrema=False)["bodies"][0]
-                body.set_facecolor(looks[agent].colour)
-                body.set_alpha(0.35)
-            axes.plot([at], [np.median(values)], marker=looks[agent].marker or "o", color=looks[agent].colour,
-                      markersize=4.5, linestyle="", label=agent if place == 0 else None)  # fmt: skip
-        if len(spread):
-            ends.append(f"{agent} {spread.loc[levels[-1]].median():.3f}")
-    axes.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
-    axes.set(xlabel=f"noise level ({unit})", ylabel="SD of Dice over repeats")
-    axes.set_ylim(bottom=0)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
-    return Picture(
-        "within-case",
-        "How much one case varies from draw to draw",
-        f"Median within-case standard deviation at level {levels[-1]:g}: " + "; ".join(ends) + ".",
-        "Violins: cases. Marks: their median.",
-        figure,
-    )
-
-
-def _landed(
-    section: Section, table: pd.DataFrame, agents: Sequence[str], outcome: str, unit: str
-) -> Picture | None:
-    """Where the first prompts landed against where they were meant, on the worst case."""
-    agent = agents[-1]
-    per = episode_table(section.episodes, section.steps, section.budget, (), (section.budget,))
-    per = per[per["agent"] == agent]
-    wide = per.pivot_table(index=["dataset", "case_id"], columns="level", values=outcome)
-    if 0.0 not in wide or wide.shape[1] < 2:
-        return None
-    dataset, case_id = (wide[0.0] - wide[wide.columns[-1]]).idxmax()
-    frames = [
-        run.table("prompts") for label, run in section.runs if label == agent and run.dataset == dataset
-    ]
-    prompts = pd.concat(frames)
-    prompts = prompts[(prompts["case_id"] == case_id) & (prompts["step"] == 1) & (prompts["level"] > 0)]
-    prompts = prompts[prompts["meant"].map(len) >= 2]
-    if prompts.empty:
-        return None
-    scores = per[per["case_id"] == case_id].set_index(["level", "repeat"])[outcome]
-    figure = Figure((5.6, 4.4))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0.12, right=0.98, bottom=0.12, top=0.95)
-    points = []
-    for level, repeat, meant, landed in prompts[["level", "repeat", "meant", "landed"]].itertuples(
-        index=False
-    ):
-        a, b = (
-            np.asarray(meant, float).reshape(-1, 2).mean(axis=0),
-            np.asarray(landed, float).reshape(-1, 2).mean(axis=0),
-        )
-        points.append((*(b - a), scores.get((level, repeat), np.nan)))
-    x, y, c = np.array(points).T
-    drawn = axes.scatter(x, y, c=c, cmap="cividis", vmin=0, vmax=1, s=26, edgecolors=INK, linewidths=0.3)
-    axes.plot([0], [0], marker="+", color=INK, markersize=12)
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.invert_yaxis()
-    axes.set(xlabel="landed right of meant (px)", ylabel="landed below meant (px)")
-    figure.colorbar(drawn, ax=axes, label=f"{agent}: Dice after {section.budget} clicks", shrink=0.85)
-    return Picture(
-        "landed",
-        f"Meant and landed: {case_id}",
-        f"First prompts of {agent} on {case_id}, {len(points)} draws: Dice from {np.nanmin(c):.2f} to {np.nanmax(c):.2f}.",
-        "The case on which the most fragile agent loses most. Cross: where the prompt was meant (of a box: its "
-        "middle); one mark per draw and level.",
-        figure,
-    )
+    columns = (Column("value", "share", "share"),)
+    return Grid(f"{name}_variance", "Where the variance comes from", "source", columns, tuple(rows), notes)

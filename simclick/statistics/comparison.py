@@ -16,7 +16,7 @@ from simclick.statistics.bootstrap import Interval, mean_intervals
 from simclick.statistics.measures import COSTS, THRESHOLDS, Measure, by_protocol
 from simclick.statistics.summary import DECIMALS, group_codes
 
-__all__ = ["compare", "holm", "sign_flip"]
+__all__ = ["compare", "corrected", "holm", "sign_flip"]
 
 EXACT_GROUPS = 12
 """Up to this many groups all sign patterns are tried."""
@@ -82,7 +82,7 @@ def compare(
             for subset, value, part in _parts(board):
                 place = {**where, "subset": subset, "subset_value": value}
                 rows += [{**place, **row} for row in _pairs(part, compared, seed)]
-    return _corrected(pd.DataFrame(rows, columns=list(_COLUMNS)))
+    return corrected(pd.DataFrame(rows, columns=list(_COLUMNS)), _FAMILY)
 
 
 def sign_flip(sums: NDArray[np.float64], seed: int = 0) -> NDArray[np.float64]:
@@ -182,11 +182,20 @@ def _row(m: Measure, interval: Interval) -> dict[str, Any]:
     }
 
 
-def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Add Holm's correction, and say where no pair could have been significant."""
+def corrected(table: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
+    """Add Holm's correction, and say where no pair could have been significant.
+
+    Args:
+        table: Pairs of agents: ``value_a value_b difference low high p p_holm n_groups note``; changed in
+            place.
+        family: Columns that name a family: the pairs that are corrected for each other.
+
+    Returns:
+        The table, numbers rounded.
+    """
     numbers = ["value_a", "value_b", "difference", "low", "high", "p", "p_holm"]
     table[numbers] = table[numbers].astype(np.float64)
-    for _, rows in table.groupby(list(_FAMILY), sort=False, dropna=False):
+    for _, rows in table.groupby(list(family), sort=False, dropna=False):
         table.loc[rows.index, "p_holm"] = holm(rows["p"].to_numpy())
         pairs = zip(rows["note"], rows["n_groups"].astype(int), strict=True)
         notes = [_note(str(note), n_groups, len(rows)) for note, n_groups in pairs]

@@ -96,7 +96,9 @@ def kendall_tau_b(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.
     i, j = np.triu_indices(a.shape[1], 1)
     x, y = np.sign(a[:, i] - a[:, j]), np.sign(b[:, i] - b[:, j])
     untied = np.sqrt(np.abs(x).sum(axis=1) * np.abs(y).sum(axis=1))
-    return np.divide((x * y).sum(axis=1), untied, out=np.full(len(a), np.nan), where=untied > 0)
+    out = np.full(len(a), np.nan)
+    np.divide((x * y).sum(axis=1), untied, out=out, where=untied > 0)
+    return out
 
 
 def _resampled(

@@ -71,7 +71,7 @@ def components(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDA
         ],
         axis=1,
     )
-    return np.maximum(found, 0.0)
+    return np.asarray(np.maximum(found, 0.0), dtype=np.float64)
 
 
 def reliability(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -82,7 +82,9 @@ def reliability(values: NDArray[np.float64], weights: NDArray[np.float64]) -> ND
     between = weights @ means**2 - (weights @ means) ** 2 / total
     between = n_repeats * np.maximum(between, 0.0) / (total - 1)
     below = between + (n_repeats - 1) * within
-    return np.divide(between - within, below, out=np.full(len(below), np.nan), where=below > 1e-15)
+    out = np.full(len(below), np.nan)
+    np.divide(between - within, below, out=out, where=below > 1e-15)
+    return out
 
 
 def variance_table(

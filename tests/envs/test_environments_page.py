@@ -15,7 +15,8 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "environments.md"
 
 @pytest.mark.filterwarnings("error")
 def test_the_code_runs():
-    single, vector, pictures = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    single, vector, pictures, swapped = found
     names: dict = {}
     exec(single, names)
     assert names["info"]["cost"] == 20
@@ -29,3 +30,7 @@ def test_the_code_runs():
     exec(pictures, {**names, "rounds": names["info"]["rounds"]}, names)
     assert names["picture"].shape == (384, 512, 3)
     assert min(names["detail"].shape[:2]) > 512
+    names = {}
+    exec(swapped, names)
+    assert names["observation"]["cost"] == 20
+    assert names["truncated"]
