@@ -5,8 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements/constraints.txt
 # Whatever fits two cores and ten minutes.
-DEMO_AGENTS := disc,grabcut,random-walker,geodesic,watershed,graph-cut
+DEMO_AGENTS := disc,grabcut,geodesic,watershed,pocket-click-onnx,pocket-sam-onnx
 DEMO_RUN := $(BIN)/simclick run -m agent=$(DEMO_AGENTS) engine.workers=2 save_masks=true out=demo/runs
+# What 10, 20, 30 pixels of noise cost, with a click and with a box.
+DEMO_NOISE := $(BIN)/simclick run -m agent=grabcut,watershed,pocket-click-onnx,pocket-sam-onnx engine.workers=2 \
+  protocol=click-noise-v1,box-noise-v1 protocol.levels=[0,10,20,30] protocol.repeats=3 out=demo/runs
 
 .PHONY: demo install test test-slow lint types smoke bench constraints clean
 .DELETE_ON_ERROR:
@@ -14,6 +17,7 @@ DEMO_RUN := $(BIN)/simclick run -m agent=$(DEMO_AGENTS) engine.workers=2 save_ma
 demo: .venv/.demo
 	$(DEMO_RUN) dataset=phantoms dataset.limit=48
 	$(DEMO_RUN) dataset=mni152
+	$(DEMO_NOISE) dataset=phantoms dataset.limit=24
 	$(BIN)/simclick report demo/runs/* --out demo/report
 	@echo
 	@echo "Open demo/report/index.html in a browser."
@@ -45,7 +49,7 @@ bench: .venv/.full
 
 constraints: .venv/.uv
 	$(BIN)/uv pip compile --universal --python-version 3.10 --constraint requirements/pins.in \
-	  --extra sam --extra demo --extra gpl --extra dev --no-annotate --no-header \
+	  --extra sam --extra onnx --extra train --extra demo --extra gpl --extra dev --no-annotate --no-header \
 	  --upgrade --output-file requirements/constraints.txt pyproject.toml
 
 clean:
@@ -57,9 +61,9 @@ clean:
 	@touch $@
 
 .venv/.demo: .venv/.uv pyproject.toml requirements/constraints.txt
-	$(INSTALL) --editable '.[demo]'
+	$(INSTALL) --editable '.[demo,onnx]'
 	@touch $@
 
 .venv/.full: .venv/.uv pyproject.toml requirements/constraints.txt
-	$(INSTALL) --editable '.[sam,demo,gpl,dev]'
+	$(INSTALL) --editable '.[sam,onnx,train,demo,gpl,dev]'
 	@touch $@ .venv/.demo

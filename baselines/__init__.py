@@ -26,6 +26,30 @@ AGENTS: dict[str, Entry] = {
     "graph-cut": Entry(
         "simclick.baselines.graph_cut:GraphCut", "minimum cut between click seeds (SciPy, or PyMaxflow)"
     ),
+    "pocket-sam": Entry(
+        "simclick.baselines.pocket.sam:PocketSam",
+        "Segment Anything's classes, small; trained on generated images; weights in the wheel",
+        _SAM,
+        extra="sam",
+    ),
+    "pocket-click": Entry(
+        "simclick.baselines.pocket.click:PocketClick",
+        "a small click network after RITM; trained on generated images; weights in the wheel",
+        ("torch", "segment_anything"),
+        extra="sam",
+    ),
+    "pocket-sam-onnx": Entry(
+        "simclick.baselines.pocket.sam_onnx:PocketSamOnnx",
+        "pocket-sam without torch",
+        ("onnxruntime",),
+        extra="onnx",
+    ),
+    "pocket-click-onnx": Entry(
+        "simclick.baselines.pocket.click:PocketClickOnnx",
+        "pocket-click without torch",
+        ("onnxruntime",),
+        extra="onnx",
+    ),
     "sam_vit_b": Entry(
         "simclick.baselines.sam.official:SamVitB", "Segment Anything, ViT-B", _SAM, extra="sam"
     ),

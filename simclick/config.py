@@ -29,7 +29,7 @@ from simclick.harness.run import RunSpec
 from simclick.harness.specs import AgentSpec, DatasetSpec
 from simclick.protocol import Protocol, load_protocol
 
-__all__ = ["GROUPS", "compose_run", "compose_sweep"]
+__all__ = ["GROUPS", "compose_run", "compose_sweep", "compose_train"]
 
 GROUPS = ("agent", "dataset", "protocol", "engine")
 _OPEN = ("agent.params.", "protocol.annotator_options.", "protocol.noise_options.")
@@ -91,6 +91,33 @@ def compose_sweep(words: Sequence[str]) -> list[RunSpec]:
         base = next((word.partition("=")[2] for word in combination if word.startswith("out=")), "runs")
         specs.append(replace(spec, out=Path(base.strip("'\"")).expanduser() / (spec.out.name + suffix)))
     return specs
+
+
+def compose_train(name: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a training as plain values: those of ``conf/train/NAME.yaml``, changed.
+
+    Raises:
+        ConfigError: On a wrong name or word; one line.
+    """
+    choices = _group_choices("train")
+    if name not in choices:
+        raise unknown_name("training", name, choices)
+    words = [_literal(word) for word in words]
+    overrides = _parse(words)
+    try:
+        with initialize_config_module(config_module="simclick.conf.train", version_base="1.3"):
+            known = _keys(OmegaConf.to_container(compose(name)))
+            for override in overrides:
+                key = str(override.key_or_group)
+                if override.is_sweep_override():
+                    raise ConfigError(f"{override.input_line}: one value at a time")
+                if key not in known or key == "name":
+                    raise unknown_name("key", key, [k for k in known if k != "name"])
+            config = OmegaConf.to_container(compose(name, words))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error)) from None
+    plain: dict[str, Any] = {str(k): v for k, v in config.items()} if isinstance(config, dict) else {}
+    return plain
 
 
 def _literal(word: str) -> str:

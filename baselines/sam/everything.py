@@ -65,7 +65,7 @@ class EverythingOptions:
         return {name: value for name, value in asdict(self).items() if name != "points_per_batch"}
 
 
-class _EncodedPredictor(SamPredictor):
+class _EncodedPredictor(SamPredictor):  # type: ignore[misc]
     """An official predictor that takes one image's features as they are."""
 
     def __init__(

@@ -27,7 +27,8 @@ S4          5 + 5                                               the first ten of
 
 The code's stride mostly finds six object pixels, so its S4 labels the sixth as background and gives four true
 negatives: a *meant* label there contradicts the truth (`truthful` is False). Fewer pixels than points are
-given once each. Where the code would divide by zero (fewer than five pixels) the stride is 1.
+given once each. Where the code divides by zero (fewer than five pixels of a sort) all of the few are given,
+each with its own label.
 """
 
 from __future__ import annotations
@@ -189,14 +190,20 @@ def _beside(case: Case) -> NDArray[np.int64]:
 def _code(case: Case, positive: int, negative: int) -> list[Prompt]:
     inside = object_mask(case)
     places = _places(inside)
-    centre = tuple(int(total // len(places)) for total in places.sum(axis=0))
-    objects = [centre, *(tuple(at) for at in places[:: max(1, len(places) // _STRIDES)][1:].tolist())]
-    chosen = objects[:positive]
-    if negative:
-        beside = _beside_code(case)
-        others = [tuple(at) for at in beside[:: max(1, len(beside) // _STRIDES)].tolist()]
-        chosen = [*objects, *others][: positive + negative]
-    return [click(x, y, i < positive) for i, (x, y) in enumerate(chosen)]
+    x, y = (int(total // len(places)) for total in places.sum(axis=0))
+    strided = [(int(a), int(b)) for a, b in places[:: max(1, len(places) // _STRIDES)]]
+    objects = [(x, y), *strided[1:]]
+    if not negative:
+        few = positive > 1 and len(places) < _STRIDES
+        return [click(*at) for at in (strided if few else objects[:positive])]
+    beside = _beside_code(case)
+    others = [(int(a), int(b)) for a, b in beside[:: max(1, len(beside) // _STRIDES)]]
+    if min(len(places), len(beside)) < _STRIDES:
+        # The code divides by zero here: all of the few, each with its own label.
+        chosen = strided if len(places) < _STRIDES else list(dict.fromkeys(objects))[:positive]
+        return [*(click(*at) for at in chosen), *(click(*at, False) for at in others[:negative])]
+    given = [*objects, *others][: positive + negative]
+    return [click(a, b, i < positive) for i, (a, b) in enumerate(given)]
 
 
 def _beside_code(case: Case) -> NDArray[np.int64]:

@@ -1,10 +1,15 @@
 """Prompt sets as SAM-Med2D writes and reads them (``{image_size}_prompt.json``), so that they travel.
 
 One JSON object: the name of a mask file to ``boxes`` ([[x0, y0, x1, y1]], ends excluded), ``point_coords``
-([[[x, y], …]]) and ``point_labels`` ([[0 or 1, …]]), all in the frame of the tool's input. An image that is
-smaller than the input both ways is padded to it about its middle there, any other is resized without keeping
-its aspect; both are undone here. Points come back as the pixel that holds them; a box that was written comes
-back equal where the image was padded, and within a pixel of the input's frame where it was resized.
+([[x, y], …]) and ``point_labels`` ([0 or 1, …]), all in the frame of the tool's input. Its evaluation
+writes one point like that; several may stand one level deeper, which is read too.
+
+An image that is smaller than the input both ways is padded to it there, half of what is missing (cut off)
+at the left and the top; any other is resized without keeping its aspect, by OpenCV's nearest neighbour, so
+that a point of the frame is the pixel ``floor(x W / side)`` that fills it. Points in the padding move to the
+nearest pixel of the image. A click is written as a point that is filled by its own pixel where there is one
+(always where the image's side is at most the input's), else by one less than ``W / side`` pixels away.
+Boxes come back as they were.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ Size = tuple[int, int]
 def read_sam_med2d_prompts(
     path: str | Path, sizes: Mapping[str, Size], image_size: int = 256
 ) -> dict[str, tuple[Round, ...]]:
-    """Return the prompts of each mask: a round per point, after a round with the box.
+    """Return the prompts of each mask: a round with the box if there is one, then a round per point.
 
     SAM-Med2D's own files hold both; its evaluation uses one or the other.
 
@@ -43,17 +48,17 @@ def read_sam_med2d_prompts(
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no prompt file: {error}") from None
+        raise DataError(f"{path} is no prompt file: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path} is no prompt file: it holds a {type(content).__name__}, not an object")
     found = {}
     for name, size in sizes.items():
         if name not in content:
-            raise DataError(f"{path} has no prompts for {name}")
+            raise DataError(f"{path} has no prompts for {name!r}")
         try:
             found[name] = _rounds(content[name], _Frame(size, image_size))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DataError(f"{path}: the prompts of {name} are malformed ({error})") from None
+        except ValueError as error:
+            raise DataError(f"{path}: the prompts of {name!r} are malformed: {error}") from None
     return found
 
 
@@ -63,7 +68,7 @@ def write_sam_med2d_prompts(
     sizes: Mapping[str, Size],
     image_size: int = 256,
 ) -> None:
-    """Write the landed prompts of each mask; the latest box, and all clicks in order.
+    """Write the landed prompts of each mask: the latest box, and all clicks in order.
 
     Args:
         path: The file.
@@ -77,69 +82,122 @@ def write_sam_med2d_prompts(
     content = {}
     for name, given in rounds.items():
         if name not in sizes:
-            raise DataError(f"the image size of {name} is not given")
+            raise DataError(f"the image size of {name!r} is not given")
         frame = _Frame(sizes[name], image_size)
         prompts = [prompt for round_ in given for prompt in round_.prompts]
         if other := sorted({p.kind for p in prompts} - {"box", "click"}):
-            raise DataError(f"{name}: SAM-Med2D's prompt file holds boxes and clicks, not {', '.join(other)}")
+            raise DataError(
+                f"{name!r}: SAM-Med2D's prompt file holds boxes and clicks, not {', '.join(other)}"
+            )
         boxes = [p.landed for p in prompts if p.kind == "box"]
         height, width = sizes[name]
         x0, y0, x1, y1 = boxes[-1] if boxes else (0, 0, width - 1, height - 1)
         clicks = [p for p in prompts if p.kind == "click"]
         content[name] = {
-            "boxes": [[*frame.forth(x0, y0), *frame.forth(x1 + 1, y1 + 1)]],
-            "point_coords": [
-                [list(frame.forth(p.landed[0] + 0.5, p.landed[1] + 0.5, whole=True)) for p in clicks]
-            ],
-            "point_labels": [[int(p.positive) for p in clicks]],
+            "boxes": [[*frame.edge(x0, y0), *frame.edge(x1 + 1, y1 + 1)]],
+            "point_coords": [list(frame.point(p.landed[0], p.landed[1])) for p in clicks],
+            "point_labels": [int(p.positive) for p in clicks],
         }
     Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 class _Frame:
-    """From an image's pixels to the tool's input and back."""
+    """From an image's pixels to the tool's input and back.
+
+    Attributes:
+        size: ``(height, width)`` of the image.
+    """
 
     def __init__(self, size: Size, side: int) -> None:
         self.size = size
-        height, width = size
-        padded = height < side and width < side
-        self._scale = (1.0, 1.0) if padded else (side / width, side / height)
-        # The tool pads with half of what is missing, cut off, at the left and the top.
-        self._shift = ((side - width) // 2, (side - height) // 2) if padded else (0, 0)
+        self._side = side
+        self._lengths = size[1], size[0]
+        padded = size[0] < side and size[1] < side
+        self._padding = ((side - size[1]) // 2, (side - size[0]) // 2) if padded else None
 
-    def forth(self, x: float, y: float, whole: bool = False) -> tuple[float, float]:
-        """Return a place in the tool's frame; `whole`: the pixel that holds it."""
-        at = (x * self._scale[0] + self._shift[0], y * self._scale[1] + self._shift[1])
-        return (float(math.floor(at[0])), float(math.floor(at[1]))) if whole else at
+    def edge(self, *at: int) -> tuple[float, ...]:
+        """Return an edge between pixels, in the tool's frame."""
+        if self._padding is not None:
+            return tuple(float(v + shift) for v, shift in zip(at, self._padding, strict=True))
+        return tuple(v * self._side / length for v, length in zip(at, self._lengths, strict=True))
 
-    def back(self, x: Any, y: Any, pixel: bool) -> tuple[int, int]:
-        """Return the pixel of the image (`pixel`), or the nearest edge between pixels."""
-        values = []
-        for value, shift, scale in zip((x, y), self._shift, self._scale, strict=True):
-            value = float(value)
-            if not math.isfinite(value):
-                raise ValueError(f"{value} is no place")
-            at = (value + (0.5 if pixel else 0.0) - shift) / scale
-            values.append(math.floor(at) if pixel else math.floor(at + 0.5))
-        return values[0], values[1]
+    def point(self, *at: int) -> tuple[float, ...]:
+        """Return a pixel of the tool's frame for a pixel of the image."""
+        if self._padding is not None:
+            return tuple(float(v + shift) for v, shift in zip(at, self._padding, strict=True))
+        places = []
+        for v, length in zip(at, self._lengths, strict=True):
+            first = v * self._side // length
+            near = range(first, min(first + 3, self._side))
+            places.append(float(min(near, key=lambda x: abs(self._filled(x, length) - v))))
+        return tuple(places)
+
+    def edge_back(self, *at: float) -> tuple[int, ...]:
+        """Return the edge of the image nearest to one of the frame."""
+        if self._padding is not None:
+            return tuple(math.floor(v - shift + 0.5) for v, shift in zip(at, self._padding, strict=True))
+        return tuple(
+            math.floor(v * length / self._side + 0.5) for v, length in zip(at, self._lengths, strict=True)
+        )
+
+    def point_back(self, *at: float) -> tuple[int, int]:
+        """Return the pixel of the image that fills a point of the frame; the nearest in the padding."""
+        if self._padding is not None:
+            x, y = (math.floor(v) - shift for v, shift in zip(at, self._padding, strict=True))
+        else:
+            x, y = (self._filled(math.floor(v), length) for v, length in zip(at, self._lengths, strict=True))
+        return clip_point(x, y, self.size)
+
+    def _filled(self, x: int, length: int) -> int:
+        """Return the pixel that OpenCV's nearest neighbour puts at x of the frame."""
+        # Its own arithmetic: a multiplication by the inverse of the scale, not a division.
+        return min(math.floor(x * (1.0 / (self._side / length))), length - 1)
 
 
-def _rounds(content: Mapping[str, Any], frame: _Frame) -> tuple[Round, ...]:
+def _rounds(content: Any, frame: _Frame) -> tuple[Round, ...]:
+    boxes, points, labels = (_list(content, key) for key in ("boxes", "point_coords", "point_labels"))
     rounds = []
-    boxes = list(content["boxes"])
     if boxes:
-        if len(boxes[0]) != 4:
-            raise ValueError("a box has four numbers")
-        x0, y0 = frame.back(boxes[0][0], boxes[0][1], pixel=False)
-        x1, y1 = frame.back(boxes[0][2], boxes[0][3], pixel=False)
+        x0, y0, x1, y1 = _numbers(boxes[0], 4, "box")
         if x1 < x0 or y1 < y0:
             raise ValueError("a box's corners are in the wrong order")
-        rounds.append(Round((box(*clip_box((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), frame.size)),)))
-    points, labels = content["point_coords"], content["point_labels"]
-    points, labels = (points[0], labels[0]) if points else ([], [])
-    for (x, y), label in zip(points, labels, strict=True):
-        if label not in (0, 1):
-            raise ValueError(f"{label!r} is no label")
-        at = clip_point(*frame.back(x, y, pixel=True), frame.size)
-        rounds.append(Round((click(*at, bool(label)),)))
+        left, top = frame.edge_back(x0, y0)
+        right, bottom = frame.edge_back(x1, y1)
+        found = (left, top, max(left, right - 1), max(top, bottom - 1))
+        rounds.append(Round((box(*clip_box(found, frame.size)),)))
+    if labels and isinstance(labels[0], list):
+        points, labels = (points[0] if points else []), labels[0]
+    if not isinstance(points, list) or len(points) != len(labels):
+        raise ValueError("point_coords and point_labels differ in length")
+    for point, label in zip(points, labels, strict=True):
+        x, y = _numbers(point, 2, "point")
+        if isinstance(label, bool) or label not in (0, 1):
+            raise ValueError(f"the label {_short(label)} is neither 0 nor 1")
+        rounds.append(Round((click(*frame.point_back(x, y), bool(label)),)))
     return tuple(rounds)
+
+
+def _list(content: Any, key: str) -> list[Any]:
+    found = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(found, list):
+        raise ValueError(f"{key} is missing, or no list")
+    return found
+
+
+def _numbers(values: Any, n: int, what: str) -> list[float]:
+    """Return n finite numbers."""
+    if not isinstance(values, list) or len(values) != n:
+        raise ValueError(f"a {what} needs {n} numbers")
+    found = []
+    for value in values:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        # Far beyond any image, and short of what a float cannot hold.
+        if not good or not abs(value) < 2**53:
+            raise ValueError(f"a {what} needs {n} numbers, and one is none: {_short(value)}")
+        found.append(float(value))
+    return found
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

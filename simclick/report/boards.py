@@ -20,7 +20,17 @@ from simclick.report.grid import Value
 from simclick.report.runs import Entrant, Section
 from simclick.statistics import case_table, compare, curve_table, dice_curves, episode_table, summarise
 
-__all__ = ["COSTS", "CURVE_THRESHOLDS", "REACH", "THRESHOLDS", "Board", "Numbers", "Standing", "make_boards"]
+__all__ = [
+    "COSTS",
+    "CURVE_THRESHOLDS",
+    "REACH",
+    "THRESHOLDS",
+    "Board",
+    "Numbers",
+    "Standing",
+    "costs_of",
+    "make_boards",
+]
 
 THRESHOLDS = (0.80, 0.85, 0.90, 0.95)
 """Dice thresholds of the tables."""
@@ -32,6 +42,11 @@ COSTS = (1, 3, 5, 10, 20)
 """Costs of the tables, in clicks."""
 SEED = 0
 """Seed of the resampling."""
+
+
+def costs_of(budget: int) -> list[int]:
+    """Return the costs of tables within a budget; a box's own cost where there is no room for more."""
+    return [cost for cost in COSTS if cost <= budget] if budget != 2 else [1, 2]
 
 
 class Numbers:
@@ -192,7 +207,7 @@ class Board:
     @property
     def costs(self) -> list[int]:
         """The costs of tables within the budget."""
-        return [cost for cost in COSTS if cost <= self.section.budget]
+        return costs_of(self.section.budget)
 
     @property
     def surface_costs(self) -> list[int]:
@@ -234,18 +249,19 @@ def _boards(section: Section, dataset: str) -> Iterator[Board]:
     if dataset:
         episodes, steps = _only(episodes, "dataset", [dataset]), _only(steps, "dataset", [dataset])
     budget = section.budget
+    costs = costs_of(budget)
     by = ("modality", "target") if dataset else ("dataset", "modality", "target")
     thresholds = sorted({*THRESHOLDS, *CURVE_THRESHOLDS})
     summary = summarise(
-        episodes, steps, budget, by, thresholds, COSTS, distance_units=dict(section.units), seed=SEED
+        episodes, steps, budget, by, thresholds, costs, distance_units=dict(section.units), seed=SEED
     )
     curves = curve_table(episodes, steps, budget, (), REACH, seed=SEED)
     fair = [e.label for e in section.entrants.values() if not (e.bound or e.random_weights)]
     pairs = compare(
-        _only(episodes, "agent", fair), _only(steps, "agent", fair), budget, THRESHOLDS, COSTS, seed=SEED
+        _only(episodes, "agent", fair), _only(steps, "agent", fair), budget, THRESHOLDS, costs, seed=SEED
     )
     pairs = _only(pairs, "subset", ["all"])
-    table = episode_table(episodes, steps, budget, THRESHOLDS, COSTS)
+    table = episode_table(episodes, steps, budget, THRESHOLDS, costs)
     cases = case_table(table)
     paths = dice_curves(steps, episodes, budget)
     for level in section.levels:

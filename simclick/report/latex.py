@@ -36,6 +36,7 @@ _SPECIAL = {
     "±": r"$\pm$",
     "∞": r"$\infty$",
     "τ": r"$\tau$",
+    "Δ": r"$\Delta$",
     "\N{GREEK SMALL LETTER SIGMA}": r"$\sigma$",
     "·": r"$\cdot$",
     "\N{EN DASH}": "--",

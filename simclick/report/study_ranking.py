@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from simclick.report.figures import Picture
-from simclick.report.grid import Column, Grid, Row, Value
+from simclick.report.grid import MINUS, Column, Grid, Row, Value
 from simclick.report.runs import Section
 from simclick.report.study import Study
 from simclick.report.style import INK, MUTED, PAPER, Look, drawing
@@ -292,7 +292,7 @@ def _curves(happened: pd.DataFrame, curves: pd.DataFrame, looks: Mapping[str, Lo
         axes.fill_between(x, one, two, color=looks[row["other"]].colour, alpha=0.15, linewidth=0)
         axes.plot(x, value, color=looks[row["other"]].colour, linewidth=1.7)
         axes.axvline(row["value"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
-        axes.set_title(f"{row['leader']} − {row['other']}", fontsize=8.5, fontweight="normal")
+        axes.set_title(f"{row['leader']} {MINUS} {row['other']}", fontsize=8.5, fontweight="normal")
         said.append(f"{row['other']} overtakes {row['leader']} at click {row['value']:g}")
     for axes in panels[n:]:
         axes.set_axis_off()

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from simclick.harness.reading import Run
-from simclick.report.boards import COSTS, THRESHOLDS, Numbers
+from simclick.report.boards import THRESHOLDS, Numbers, costs_of
 from simclick.report.grid import Value, interval_text, value_text
 from simclick.report.runs import Section, load_sections, open_run
 from simclick.statistics import summarise
@@ -31,7 +31,7 @@ def final_table(run: Path | str | Run) -> str:
     (section,) = load_sections([run])
     if not len(section.episodes):
         return "\n".join([*_head(run, section), "no episode is done yet"])
-    costs = [cost for cost in COSTS if cost <= section.budget]
+    costs = costs_of(section.budget)
     summary = summarise(section.episodes, section.steps, section.budget, (), THRESHOLDS, costs)
     label = next(iter(section.entrants))
     levels = [level for level in section.levels if (summary["level"] == level).any()]

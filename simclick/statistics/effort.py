@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class TimeModel:
             return self.thinking, hand
         points = [(float(x), float(y)) for x, y in zip(place[::2], place[1::2], strict=True)]
         seconds = self.thinking + self.moving(math.dist(hand, points[0])) + self.pressing
-        length = sum(math.dist(a, b) for a, b in zip(points, points[1:], strict=False))
+        length = sum(math.dist(a, b) for a, b in pairwise(points))
         if kind == "box":
             seconds += self.moving(length)
         elif kind == "scribble":

@@ -27,7 +27,7 @@ from simclick.statistics.summary import DECIMALS, group_codes
 
 __all__ = ["COMPONENTS", "components", "reliability", "variance_table"]
 
-COMPONENTS = ("case", "prompt", "agent", "agent × case", "agent × prompt")
+COMPONENTS = ("case", "prompt", "agent", "agent by case", "agent by prompt")
 
 _BOARD = ["protocol", "protocol_digest", "noise", "level"]
 _CASE = ["dataset", "case_id", "group"]

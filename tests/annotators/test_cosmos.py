@@ -45,6 +45,14 @@ def test_the_first_point_is_the_centre_of_mass_if_it_is_inside() -> None:
     assert at == tuple(int(v) for v in pixels[len(pixels) // 2][::-1])
 
 
+def test_the_centre_of_mass_is_rounded_half_up_or_cut_off() -> None:
+    truth = np.zeros((5, 6), bool)
+    truth[1:3, 2:4] = True
+    # The mean is (2.5, 1.5).
+    assert places(one(CosmosPoints(), truth)) == [((3, 2), True)]
+    assert places(one(CosmosPoints(mode="code"), truth)) == [((2, 1), True)]
+
+
 def test_five_points_of_a_row_by_hand() -> None:
     truth = np.zeros((3, 12), bool)
     truth[1, 1:10] = True
@@ -54,17 +62,36 @@ def test_five_points_of_a_row_by_hand() -> None:
     ]  # fmt: skip
 
 
+def test_two_blobs_by_hand() -> None:
+    truth = np.zeros((4, 12), bool)
+    truth[1:3, 1:3] = truth[1:3, 9:11] = True
+    # The mean is (5.5, 1.5), rounded (6, 2): not the object's. So floor((i + 1/2) 8 / 3) = 1, 4, 6 of
+    # (1,1) (2,1) (9,1) (10,1) (1,2) (2,2) (9,2) (10,2).
+    assert places(one(CosmosPoints(3), truth)) == [((2, 1), True), ((1, 2), True), ((9, 2), True)]
+    assert places(one(CosmosPoints(1), truth)) == [((1, 2), True)]
+    # The code cuts (5.5, 1.5) off and asks for no more; its stride is 8 // 5 = 1.
+    assert places(one(CosmosPoints(mode="code"), truth)) == [((5, 1), True)]
+    assert [at for at, _ in places(one(CosmosPoints(5, mode="code"), truth))] == [
+        (5, 1), (2, 1), (9, 1), (10, 1), (1, 2)
+    ]  # fmt: skip
+
+
 def test_negatives_lie_beside_the_object_in_the_doubled_box() -> None:
     truth = np.zeros((20, 20), bool)
     truth[8:12, 8:12] = True
-    round_ = one(CosmosPoints(5, 5), truth)
-    labels = [p.positive for p in round_.prompts]
-    assert labels == [True] * 5 + [False] * 5
-    for prompt in round_.prompts[5:]:
-        x, y = prompt.landed
-        assert 6 <= x <= 13
-        assert 6 <= y <= 13
-        assert not truth[y, x]
+    # The doubled box is 6…13 both ways: 64 pixels, 48 of them beside the object, in rows of
+    # 8, 8, 4, 4, 4, 4, 8, 8. Numbers floor((i + 1/2) 48 / 5) are 4, 14, 24, 33, 43.
+    negatives = [at for at, positive in places(one(CosmosPoints(5, 5), truth)) if not positive]
+    assert negatives == [(10, 6), (12, 7), (6, 10), (7, 12), (9, 13)]
+
+
+def test_the_doubled_box_is_cut_at_the_image() -> None:
+    truth = np.zeros((5, 5), bool)
+    truth[:2, :2] = True
+    # 0…2 both ways without the object: (2,0) (2,1) (0,2) (1,2) (2,2).
+    assert [at for at, positive in places(one(CosmosPoints(1, 9), truth)) if not positive] == [
+        (2, 0), (2, 1), (0, 2), (1, 2), (2, 2)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("pixels", [1, 3])
@@ -73,6 +100,36 @@ def test_fewer_pixels_than_points_are_given_once(pixels: int) -> None:
     truth[4, 3 : 3 + pixels] = True
     positives = [at for at, positive in places(one(CosmosPoints(5, 5), truth)) if positive]
     assert sorted(positives) == [(3 + k, 4) for k in range(pixels)]
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 3, 4])
+@pytest.mark.parametrize("negative", [0, 5])
+def test_where_the_code_fails_every_object_pixel_is_given_once(pixels: int, negative: int) -> None:
+    truth = np.zeros((9, 9), bool)
+    truth[4, 3 : 3 + pixels] = truth[5, 3] = True
+    truth[5, 3] = pixels == 1
+    given = places(one(CosmosPoints(5, negative, mode="code"), truth))
+    assert len(set(given)) == len(given)
+    assert {at for at, positive in given if positive} == {(int(x), int(y)) for y, x in np.argwhere(truth)}
+    assert all(not truth[y, x] for (x, y), positive in given if not positive)
+
+
+def test_the_code_gives_no_more_than_its_numbers_on_an_object_that_fills_the_image() -> None:
+    given = places(one(CosmosPoints(5, 5, mode="code"), np.ones((8, 8), bool)))
+    # 64 // 5 = 12: numbers 12, 24, 36, 48 after the centre of mass, (3.5, 3.5) cut off.
+    assert given == [((3, 3), True), ((4, 1), True), ((0, 3), True), ((4, 4), True), ((0, 6), True)]
+
+
+def test_nothing_is_left_without_counted_pixels() -> None:
+    truth = np.zeros((6, 6), bool)
+    truth[2:4, 2:4] = True
+    for annotator in (CosmosEverything(), CosmosPoints(5, 5), CosmosPoints(mode="code"), CosmosBoxPoint()):
+        assert one(annotator, truth, truth) is None
+        given = one(annotator, truth)
+        assert ask(annotator, case_of(truth), np.zeros_like(truth), history=(given,), step=2) == [None]
+        # A wrong mask does not make an object.
+        empty = np.zeros_like(truth)
+        assert ask(annotator, case_of(empty), ~empty) == [None]
 
 
 def test_an_object_that_fills_the_image_has_no_negatives() -> None:
@@ -84,8 +141,11 @@ def test_ignored_pixels_are_neither_object_nor_background() -> None:
     truth[8:12, 8:12] = True
     ignore = np.zeros_like(truth)
     ignore[:8] = ignore[:, 10:] = True
-    for (x, y), _ in places(one(CosmosPoints(5, 5), truth, ignore)):
-        assert not ignore[y, x]
+    # The code's box is 7…8 by 6…11, where only four pixels beside the object count.
+    for mode, n in (("paper", 10), ("code", 9)):
+        given = places(one(CosmosPoints(5, 5, mode), truth, ignore))
+        assert len(set(given)) == len(given) == n
+        assert not any(ignore[y, x] for (x, y), _ in given)
 
 
 def test_the_codes_sixth_object_pixel_is_labelled_background_and_only_there() -> None:
@@ -162,6 +222,11 @@ def test_the_code_mode_equals_the_released_code() -> None:
             (tuple(int(v) for v in at), bool(label))
             for at, label in zip(coordinates[:10], labels, strict=False)
         ]
-        assert places(one(CosmosPoints(5, 5, mode="code"), truth))[: len(expected)] == expected
+        assert len(expected) == 10
+        assert places(one(CosmosPoints(5, 5, mode="code"), truth)) == expected
+        for n in (1, 5):
+            assert places(one(CosmosPoints(n, mode="code"), truth)) == expected[:n]
+        box = tuple(int(v) for v in theirs.find_box_from_mask(truth))
+        assert [p.landed for p in one(CosmosBoxPoint("code"), truth).prompts] == [box, expected[0][0]]
         compared += 1
     assert compared > 300

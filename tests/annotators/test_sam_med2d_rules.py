@@ -1,3 +1,5 @@
+"""SAM-Med2D's boxes and points, counted by hand; `test_sam_med2d_parity` runs its own functions."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -22,6 +24,35 @@ def boxes(annotator: Any, n: int = 1) -> list[tuple[int, ...]]:
 def test_the_box_is_that_of_the_largest_component() -> None:
     assert boxes(SamMed2dBox()) == [(5, 2, 7, 3)]
     assert boxes(SamMed2dBox(half_open=True)) == [(5, 2, 8, 4)]
+
+
+def test_degenerate_objects() -> None:
+    full = np.ones((5, 7), bool)
+    assert ask(SamMed2dBox(), case_of(full), ~full)[0].prompts[0].landed == (0, 0, 6, 4)
+    assert ask(SamMed2dBox(half_open=True), case_of(full), ~full)[0].prompts[0].landed == (0, 0, 6, 4)
+    pixel = np.zeros((5, 7), bool)
+    pixel[3, 2] = True
+    nothing = np.zeros_like(pixel)
+    # Half of a side of one pixel is none: no jitter.
+    for annotator in (SamMed2dBox(), SamMed2dBox(jitter=5)):
+        rounds = ask(annotator, case_of(pixel), nothing, 20)
+        assert {r.prompts[0].landed for r in rounds} == {(2, 3, 2, 3)}
+    assert set(clicks(ask(SamMed2dPoints(), case_of(pixel), nothing, 20))) == {(2, 3)}
+
+
+def test_pixels_that_touch_at_a_corner_are_one_component_and_the_first_of_equals_counts() -> None:
+    case, mask = drawn("n...nn", ".n....", "n...nn", "......")
+    assert ask(SamMed2dBox(), case, mask)[0].prompts[0].landed == (0, 0, 1, 2)
+    case, mask = drawn("....n", "nn..n", ".....")
+    assert ask(SamMed2dBox(), case, mask)[0].prompts[0].landed == (4, 0, 4, 1)
+
+
+def test_ignored_pixels_are_neither_object_nor_wrong() -> None:
+    case, mask = drawn("NNNNN", "..nn.", "pP...")
+    assert ask(SamMed2dBox(), case, mask)[0].prompts[0].landed == (2, 1, 3, 1)
+    assert set(clicks(ask(SamMed2dPoints(), case, mask, 200))) == {(2, 1), (3, 1)}
+    after = ask(SamMed2dPoints(), case, mask, 300, history=(Round((click(2, 1),)),), step=2)
+    assert set(clicks(after)) == {(2, 1), (3, 1), (0, 2)}
 
 
 def test_the_jitter_is_rigid_and_bounded_by_half_the_shorter_side() -> None:

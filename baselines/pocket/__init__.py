@@ -1,0 +1,1 @@
+"""Two small learned agents that come with the wheel, and how they were trained."""

@@ -1,0 +1,130 @@
+"""`simclick train`: from generated pictures to a safetensors file; the same command resumes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from simclick.baselines.pocket.fitting import Stage, Task, fit
+from simclick.baselines.pocket.pictures import Pictures, make_pictures
+from simclick.errors import ConfigError
+from simclick.harness.engine import numeric_threads
+from simclick.harness.store import check_writable
+
+__all__ = ["NAMES", "TrainSpec", "train"]
+
+NAMES = ("pocket-click", "pocket-sam")
+_SIDES = {"pocket-click": 16, "pocket-sam": 64}
+"""What an input side must be a multiple of."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """What to train.
+
+    Attributes:
+        name: ``pocket-sam`` or ``pocket-click``.
+        out: The folder.
+        stages: Stretches of training.
+        seed: Seed of pictures, weights and samples.
+        device: ``cpu`` or ``cuda``, or ``auto``.
+        threads: Numeric threads.
+        phantoms: Training phantoms.
+        mosaics: Training mosaics.
+        weight_decay: AdamW's.
+        rounds: Prompts per sample (pocket-sam).
+        prompts: Samples per picture (pocket-sam).
+    """
+
+    name: str
+    out: Path
+    stages: tuple[Stage, ...]
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    phantoms: int = 1600
+    mosaics: int = 1600
+    weight_decay: float = 0.02
+    rounds: int = 3
+    prompts: int = 4
+
+    def __post_init__(self) -> None:
+        def need(good: bool, key: str, value: object, rule: str) -> None:
+            if not good:
+                raise ConfigError(f"{key}={value}: {rule}")
+
+        need(len(self.stages) > 0, "stages", [], "needs at least one stage")
+        for key in ("threads", "phantoms", "mosaics", "rounds", "prompts"):
+            value = getattr(self, key)
+            least = 0 if key == "mosaics" else 1
+            good = isinstance(value, int) and not isinstance(value, bool) and value >= least
+            need(good, key, value, f"must be a whole number ≥ {least}")
+        for stage in self.stages:
+            multiple = _SIDES[self.name]
+            good = stage.side >= multiple and stage.side % multiple == 0
+            need(good, "stages.side", stage.side, f"must be a multiple of {multiple}")
+            need(stage.steps >= 1 and stage.batch >= 1, "stages.steps", stage.steps, "steps and batch ≥ 1")
+            need(0 < stage.rate < 1, "stages.rate", stage.rate, "must be between 0 and 1")
+
+
+def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]], None]) -> Path:
+    """Train, or go on; return the safetensors file.
+
+    Args:
+        spec: What to train.
+        progress: Called with (what is done: ``pictures`` or ``steps``, done, in all, numbers to show).
+
+    Raises:
+        ConfigError: When the folder belongs to another training, or a value is wrong.
+    """
+    from simclick.baselines.pocket.export import save_weights
+    from simclick.baselines.sam.official import resolve_device
+
+    device = resolve_device(spec.device)
+    check_writable(spec.out)
+    spec.out.mkdir(parents=True, exist_ok=True)
+    pictures = _pictures(spec, lambda done, total: progress("pictures", done, total, {}))
+    start = time.perf_counter()
+    with numeric_threads(spec.threads):
+        state = fit(
+            _task(spec, pictures),
+            spec.stages,
+            spec.out,
+            seed=spec.seed,
+            device=device,
+            weight_decay=spec.weight_decay,
+            report=lambda done, total, means: progress("steps", done, total, means),
+        )
+    path = spec.out / f"{spec.name}.safetensors"
+    save_weights(state, path)
+    log = {"seconds": round(time.perf_counter() - start, 1), "device": device, "threads": spec.threads}
+    (spec.out / "training.json").write_text(json.dumps(log) + "\n", encoding="utf-8")
+    return path
+
+
+def _pictures(spec: TrainSpec, progress: Callable[[int, int], None]) -> Pictures:
+    """Return the pictures, made once per folder."""
+    file, note = spec.out / "pictures.npz", spec.out / "pictures.json"
+    identity: dict[str, Any] = {"phantoms": spec.phantoms, "mosaics": spec.mosaics, "seed": spec.seed}
+    if file.is_file() and note.is_file():
+        if json.loads(note.read_text(encoding="utf-8")) != identity:
+            raise ConfigError(f"{file} holds other pictures; choose another out=DIR")
+        return Pictures.load(file)
+    pictures = make_pictures(spec.phantoms, spec.mosaics, spec.seed, progress)
+    pictures.save(file)
+    note.write_text(json.dumps(identity) + "\n", encoding="utf-8")
+    return pictures
+
+
+def _task(spec: TrainSpec, pictures: Pictures) -> Task:
+    if spec.name == "pocket-sam":
+        from simclick.baselines.pocket.sam_task import SamTask
+
+        return SamTask(pictures, spec.rounds, spec.prompts)
+    from simclick.baselines.pocket.click_task import ClickTask
+
+    return ClickTask(pictures)
