@@ -38,12 +38,14 @@ class Stage:
         steps: Steps of the optimiser.
         batch: Samples per step.
         rate: Peak of the learning rate's single cycle.
+        warmup: Share of the steps before that peak.
     """
 
     side: int
     steps: int
     batch: int
     rate: float
+    warmup: float = 0.08
 
 
 class Task(ABC):
@@ -144,7 +146,7 @@ class _StageRun:
         self.average = AveragedModel(self.model, multi_avg_fn=_average(), use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=stage.rate, weight_decay=weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=stage.rate, total_steps=stage.steps + 1, pct_start=0.08
+            self.optimiser, max_lr=stage.rate, total_steps=stage.steps + 1, pct_start=stage.warmup
         )
 
     def step(self, rng: np.random.Generator) -> dict[str, float]:

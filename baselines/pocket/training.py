@@ -68,7 +68,9 @@ class TrainSpec:
             good = stage.side >= multiple and stage.side % multiple == 0
             need(good, "stages.side", stage.side, f"must be a multiple of {multiple}")
             need(stage.steps >= 1 and stage.batch >= 1, "stages.steps", stage.steps, "steps and batch ≥ 1")
-            need(0 < stage.rate < 1, "stages.rate", stage.rate, "must be between 0 and 1")
+            for key in ("rate", "warmup"):
+                value = getattr(stage, key)
+                need(0 < value < 1, f"stages.{key}", value, "must be between 0 and 1")
 
 
 def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]], None]) -> Path:
