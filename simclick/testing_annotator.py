@@ -22,13 +22,19 @@ __all__ = ["check_annotator", "check_noise"]
 
 Mask = NDArray[np.bool_]
 
+_COORDINATES = {"click": 2, "box": 4, "text": 0, "everything": 0}
+"""How many numbers say where a prompt is; a scribble has any number of pairs."""
+
 
 def check_annotator(annotator: Annotator, rounds: int = 4) -> None:
     """Check that an annotator keeps its contract.
 
-    It gives one answer per episode; every prompt lies inside the image, is of a declared kind and
-    is labelled by the truth where it was meant (unless the annotator has ``truthful = False``: copies
-    of faulty rules, replayed people); a right mask gets None; the same arguments give the
+    It gives one answer per episode; every prompt of a round is of a declared kind and has a place of
+    that kind's form (two whole numbers for a click, four in order for a box, one pair or more for a
+    scribble, none for text and everything), each corner and vertex inside the image, as meant and as
+    landed; a text prompt, and no other, has a text. Where it was meant a click has the truth's
+    label, and so has one vertex of a scribble or more (unless the annotator has ``truthful = False``:
+    copies of faulty rules, replayed people). A right mask gets None; the same arguments give the
     same answer, whatever the memory layout of the masks and whichever episodes are asked together;
     `draws_chance` is true exactly if another draw can change an answer; nothing is written to the
     masks; a pickled copy gives the same answers.
@@ -151,12 +157,22 @@ def _check_answer(
         assert list(alone) == [round_], f"{where}: episode {b} asked alone differs"
         for prompt in round_.prompts if round_ is not None else ():
             assert prompt.kind in annotator.kinds, f"{where}: {prompt.kind} is not among its kinds"
-            _check_inside(prompt, case, where)
-            if prompt.kind == "click" and getattr(annotator, "truthful", True):
-                x, y = prompt.meant
-                right = prompt.meant_positive == case.truth[y, x]
-                assert right, f"{where}: the click at ({x}, {y}) has the wrong label"
+            has_text = isinstance(prompt.label, str) and prompt.label != ""
+            assert has_text == (prompt.kind == "text"), f"{where}: a {prompt.kind} has text {prompt.label!r}"
+            _check_place(prompt.kind, prompt.landed, case, where)
+            _check_place(prompt.kind, prompt.meant, case, where)
+            if getattr(annotator, "truthful", True):
+                _check_label(prompt, case, where)
     return answer
+
+
+def _check_label(prompt: Prompt, case: Case, where: str) -> None:
+    """Check that a click, or a vertex of a scribble, was meant where its label is the truth's."""
+    if prompt.kind not in ("click", "scribble"):
+        return
+    vertices = zip(prompt.meant[::2], prompt.meant[1::2], strict=True)
+    right = any(prompt.meant_positive == case.truth[y, x] for x, y in vertices)
+    assert right, f"{where}: the {prompt.kind} at {prompt.meant} has the wrong label"
 
 
 def _check_perturbed(round_: Round, moved: Round, case: Case, where: str) -> None:
@@ -165,24 +181,25 @@ def _check_perturbed(round_: Round, moved: Round, case: Case, where: str) -> Non
         for name in ("kind", "meant", "meant_positive", "label"):
             same = getattr(before, name) == getattr(after, name)
             assert same, f"{where}: the {name} of a {before.kind} changed"
-        if before.kind == "scribble":
-            assert len(after.landed) >= 2, f"{where}: a scribble has no points"
-            assert len(after.landed) % 2 == 0, f"{where}: a scribble has half a point"
-        else:
-            same = len(after.landed) == len(before.landed)
-            assert same, f"{where}: a {before.kind} has other coordinates"
-        _check_inside(after, case, where)
+        _check_place(after.kind, after.landed, case, where)
 
 
-def _check_inside(prompt: Prompt, case: Case, where: str) -> None:
+def _check_place(kind: str, place: Sequence[int], case: Case, where: str) -> None:
+    """Check that coordinates have the form of their kind and lie inside the image."""
+    assert all(type(v) is int for v in place), f"{where}: coordinates must be whole numbers"
+    if kind in _COORDINATES:
+        n = _COORDINATES[kind]
+        assert len(place) == n, f"{where}: a {kind} has {n} coordinates, not {len(place)}"
+    if kind == "scribble":
+        assert len(place) >= 2, f"{where}: a scribble has no points"
+        assert len(place) % 2 == 0, f"{where}: a scribble has half a point"
     height, width = case.size
-    xs, ys = prompt.landed[::2], prompt.landed[1::2]
-    assert all(type(v) is int for v in prompt.landed), f"{where}: coordinates must be whole numbers"
+    xs, ys = place[::2], place[1::2]
     inside = all(0 <= x < width for x in xs) and all(0 <= y < height for y in ys)
-    assert inside, f"{where}: the {prompt.kind} {prompt.landed} is outside the image"
-    if prompt.kind == "box":
-        assert xs[0] <= xs[1], f"{where}: the box {prompt.landed} is not in order"
-        assert ys[0] <= ys[1], f"{where}: the box {prompt.landed} is not in order"
+    assert inside, f"{where}: the {kind} {place} is outside the image"
+    if kind == "box":
+        assert xs[0] <= xs[1], f"{where}: the box {place} is not in order"
+        assert ys[0] <= ys[1], f"{where}: the box {place} is not in order"
 
 
 def _draws(case: Case, step: int, n: int, repeat: int = 0) -> list[Draws]:

@@ -31,6 +31,12 @@ class Annotator(Protocol):
         draws_chance: Whether it ever uses `draws`. Where it does not, a cell without noise is
             run once, not `repeats` times.
         kinds: The kinds of prompt it can give; an agent must accept them all.
+
+    An annotator may also have ``truthful``, on the class or on the instance; without it, it is True.
+    True promises that the label of every prompt agrees with the truth where the prompt was *meant*: at
+    the pixel of a click, at one vertex of a scribble or more. It says nothing of where noise makes a
+    prompt land. False is for those whose meant labels may contradict the truth on purpose: faithful
+    copies of faulty code, and replayed people. `simclick.testing.check_annotator` holds it to this.
     """
 
     name: ClassVar[str]

@@ -5,30 +5,32 @@ tight box (`simclick.annotators.boxes.TightBox`), S6 the tight box with one posi
 strategy are one round; nothing follows. The object is the truth without ignored pixels; where there is none,
 or the mask is right already, nothing is left to correct.
 
-Two modes. ``code`` follows the released code (``utils/get_prompts.py``, read). ``paper`` follows what others
-report of the paper's text (the paper's own was not read: how points are spread evenly is our reading):
+Two modes. ``paper``, the default, follows what others report of the paper's text (second-hand: the text
+itself was not read, and how points are spread evenly is our reading). ``code`` follows the released
+``utils/get_prompts.py`` (read, and run beside ours).
 
-==========  ==================================================
-=================================================
-            ``paper``                                           ``code``
-==========  ==================================================
-================================================= first       the centre of mass, rounded half up, if it lies
-   the centre of mass, cut off, whether it lies in
-            in the object; else as the others                   the object or not
-others      of L object pixels in row-major order (without the  every ``L // 5``-th of all L pixels; the first
-of
-            first) those numbered floor((i + 1/2) L / m)        these gives way to the centre of mass
-negatives   the same among the pixels beside the object in the  every ``L // 5``-th of these in a box of twice
-            box of twice its sides, cut at the image's edge     ``max - min``, its corners cut off to whole
-            pixels
-S4          5 + 5                                               the first ten of all points, labelled 5 + 5
-==========  ==================================================
-=================================================
+``paper``:
 
-The code's stride mostly finds six object pixels, so its S4 labels the sixth as background and gives four true
-negatives: a *meant* label there contradicts the truth (`truthful` is False). Fewer pixels than points are
-given once each. Where the code divides by zero (fewer than five pixels of a sort) all of the few are given,
-each with its own label.
+* The first point is the centre of mass, rounded half up, if that pixel is of the object.
+* m further points are, of the L object pixels in row-major order (without the first point), those numbered
+  floor((i + 1/2) L / m) for i = 0 … m - 1. Without a first point all of them are chosen like this.
+* Negatives are chosen in the same way among the pixels beside the object, in the box of twice its sides:
+  half a side (cut off) is added at either end, and the box is cut at the image's edge.
+
+``code``:
+
+* The first point is the centre of mass, cut off to whole pixels, whether it lies in the object or not.
+* The others are every ``L // 5``-th of all L object pixels, of which the first gives way to the centre of
+  mass. That one may come a second time.
+* Negatives are every ``L // 5``-th of the L pixels beside the object, in the box of twice ``max - min``, its
+  corners cut off to whole pixels.
+* S4 is the first ten of all these, labelled 5 + 5. The stride mostly finds six object pixels: the sixth is
+  labelled background, and four true negatives follow. A *meant* label there contradicts the truth, and
+  the centre of mass may lie beside the object, so `truthful` is False.
+
+Where there are fewer pixels of a sort than points, each is given once. The code divides by zero where there
+are fewer than five of a sort; there all of these few are given, and at most five of the other sort, each
+with its own label (S2, which wants the centre of mass alone, is as ever).
 """
 
 from __future__ import annotations

@@ -2,13 +2,15 @@
 
 One JSON object: the name of a mask file to ``boxes`` ([[x0, y0, x1, y1]], ends excluded), ``point_coords``
 ([[x, y], …]) and ``point_labels`` ([0 or 1, …]), all in the frame of the tool's input. Its evaluation
-writes one point like that; several may stand one level deeper, which is read too.
+writes one point like that; several may stand one level deeper, which is read too. A file of a batch of
+several masks mixes up their prompts under one name; it has several boxes there and is refused.
 
 An image that is smaller than the input both ways is padded to it there, half of what is missing (cut off)
 at the left and the top; any other is resized without keeping its aspect, by OpenCV's nearest neighbour, so
 that a point of the frame is the pixel ``floor(x W / side)`` that fills it. Points in the padding move to the
 nearest pixel of the image. A click is written as a point that is filled by its own pixel where there is one
 (always where the image's side is at most the input's), else by one less than ``W / side`` pixels away.
+Beside an edge the tool may then show such a click on the edge's other side; its label stays as given.
 Boxes come back as they were.
 """
 
@@ -20,9 +22,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simclick.annotators.peer_common import check_whole
 from simclick.errors import DataError
 from simclick.geometry import clip_box, clip_point
-from simclick.prompts import Round, box, click
+from simclick.prompts import Prompt, Round, box, click
 
 __all__ = ["read_sam_med2d_prompts", "write_sam_med2d_prompts"]
 
@@ -43,7 +46,9 @@ def read_sam_med2d_prompts(
 
     Raises:
         DataError: When the file is no such file, or a mask of `sizes` is missing or malformed.
+        ValueError: When `image_size` is not a whole number ≥ 1.
     """
+    check_whole("image_size", image_size, 1)
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -77,20 +82,21 @@ def write_sam_med2d_prompts(
         image_size: Side of the tool's input.
 
     Raises:
-        DataError: When a round holds anything but boxes and clicks, or a mask has no size.
+        DataError: When a round holds anything but boxes and clicks, a prompt lies outside its image, a mask
+            has no size, or the file cannot be written.
+        ValueError: When `image_size` is not a whole number ≥ 1.
     """
+    check_whole("image_size", image_size, 1)
     content = {}
     for name, given in rounds.items():
         if name not in sizes:
             raise DataError(f"the image size of {name!r} is not given")
         frame = _Frame(sizes[name], image_size)
-        prompts = [prompt for round_ in given for prompt in round_.prompts]
-        if other := sorted({p.kind for p in prompts} - {"box", "click"}):
-            raise DataError(
-                f"{name!r}: SAM-Med2D's prompt file holds boxes and clicks, not {', '.join(other)}"
-            )
-        boxes = [p.landed for p in prompts if p.kind == "box"]
         height, width = sizes[name]
+        prompts = [prompt for round_ in given for prompt in round_.prompts]
+        for prompt in prompts:
+            _check_writable(prompt, name, sizes[name])
+        boxes = [p.landed for p in prompts if p.kind == "box"]
         x0, y0, x1, y1 = boxes[-1] if boxes else (0, 0, width - 1, height - 1)
         clicks = [p for p in prompts if p.kind == "click"]
         content[name] = {
@@ -98,7 +104,19 @@ def write_sam_med2d_prompts(
             "point_coords": [list(frame.point(p.landed[0], p.landed[1])) for p in clicks],
             "point_labels": [int(p.positive) for p in clicks],
         }
-    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    try:
+        Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _check_writable(prompt: Prompt, name: str, size: Size) -> None:
+    if prompt.kind not in ("box", "click"):
+        raise DataError(f"{name!r}: SAM-Med2D's prompt file holds boxes and clicks, not {prompt.kind}")
+    corners = zip(prompt.landed[::2], prompt.landed[1::2], strict=True)
+    if any(clip_point(x, y, size) != (x, y) for x, y in corners):
+        at = f"a {prompt.kind} at {prompt.landed}"
+        raise DataError(f"{name!r}: {at} lies outside the image of {size[1]}x{size[0]}")
 
 
 class _Frame:
@@ -157,6 +175,8 @@ class _Frame:
 def _rounds(content: Any, frame: _Frame) -> tuple[Round, ...]:
     boxes, points, labels = (_list(content, key) for key in ("boxes", "point_coords", "point_labels"))
     rounds = []
+    if len(boxes) > 1:
+        raise ValueError(f"boxes holds {len(boxes)} boxes, as of a batch; one mask has one")
     if boxes:
         x0, y0, x1, y1 = _numbers(boxes[0], 4, "box")
         if x1 < x0 or y1 < y0:
@@ -166,6 +186,8 @@ def _rounds(content: Any, frame: _Frame) -> tuple[Round, ...]:
         found = (left, top, max(left, right - 1), max(top, bottom - 1))
         rounds.append(Round((box(*clip_box(found, frame.size)),)))
     if labels and isinstance(labels[0], list):
+        if max(len(points), len(labels)) > 1:
+            raise ValueError("there are point sets of several masks, as of a batch")
         points, labels = (points[0] if points else []), labels[0]
     if not isinstance(points, list) or len(points) != len(labels):
         raise ValueError("point_coords and point_labels differ in length")

@@ -1,18 +1,18 @@
 """The prompts of SAM-Med2D (Cheng et al. 2023), after its released ``utils.py`` and ``test.py`` (read).
 
 * The box is that of the largest 8-connected component (of equally large ones the first in row-major order).
-Jitter
-  moves it as a whole, by whole pixels in [-m, m) along x and along y, m = min(`jitter`, half its shorter
-  side); 5 in training, 0 here as at test. Their boxes end one pixel later (``half_open``). What leaves the
-  image is cut off.
-* The first point is any object pixel, a correction any wrong pixel, labelled by the truth, each as likely as
-another,
-  also one that was clicked before.
+  Jitter moves it as a whole, by whole pixels in [-m, m) along x and along y, m = min(`jitter`, half its
+  shorter side); 5 in training, 0 here as at test. Their boxes end one pixel later (``half_open``). What
+  leaves the image is cut off.
+* The first point is any object pixel, a correction any wrong pixel, labelled by the truth, each as likely
+  as another, also one that was clicked before. n rounds are a budget of n clicks.
 
-Differences: without an error they give a random pixel labelled -1, here nothing is left to correct; their
-points live in the frame of 256 pixels, ours in the image; after a box they give no points (an option of
-theirs is read as True always), `sam-med2d-box-points` is what their training does: box first, then
-corrections.
+Differences. Without an error they give a random pixel labelled -1, here nothing is left to correct. Their
+points live in the frame of 256 pixels, ours in the image. Their test after a box ends there (an option that
+would change this is read as True always). Their training starts with a box or with a point, at even odds,
+and goes on with corrections, several at once, with the last answer fed back and the box discarded.
+`sam-med2d-box-points` is that order with the box always and one correction a round; it takes nothing back:
+the box stays among the prompts of the episode, and whether an agent still heeds it is the agent's affair.
 """
 
 from __future__ import annotations

@@ -160,6 +160,22 @@ def test_the_codes_sixth_object_pixel_is_labelled_background_and_only_there() ->
     assert not CosmosPoints(5, 5, mode="code").truthful
 
 
+def test_the_codes_points_by_hand() -> None:
+    truth = np.zeros((20, 24), bool)
+    truth[8:10, 6:17] = True
+    # 22 object pixels: numbers 4, 8, 12, 16, 20 after the centre of mass, (11, 8.5) cut off. The box of twice
+    # 10 x 1 goes from (1, 7.5) to (21, 9.5): 1…20 by 7…8, with 20 + 9 pixels beside the object, every 5th.
+    assert places(one(CosmosPoints(5, 5, mode="code"), truth)) == [
+        ((11, 8), True), ((10, 8), True), ((14, 8), True), ((7, 9), True), ((11, 9), True),
+        ((15, 9), False), ((1, 7), False), ((6, 7), False), ((11, 7), False), ((16, 7), False),
+    ]  # fmt: skip
+    # At the left edge the box is cut to 0…14: 15 + 4 pixels beside the object, every 3rd.
+    at_the_edge = np.roll(truth, -6, axis=1)
+    assert [at for at, _ in places(one(CosmosPoints(5, 5, mode="code"), at_the_edge))][6:] == [
+        (0, 7), (3, 7), (6, 7), (9, 7)
+    ]  # fmt: skip
+
+
 def test_the_codes_centre_may_lie_beside_the_object() -> None:
     ring = disc(41, 12) & ~disc(41, 6)
     ((at, positive),) = places(one(CosmosPoints(mode="code"), ring))

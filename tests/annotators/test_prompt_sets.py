@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from simclick.annotators.prompt_sets import read_sam_med2d_prompts, write_sam_med2d_prompts
 from simclick.errors import DataError
-from simclick.prompts import Round, box, click, scribble
+from simclick.prompts import Prompt, Round, box, click, scribble
 
 
 def test_a_padded_image_by_hand(tmp_path: Path) -> None:
@@ -109,6 +110,16 @@ BOX = '"boxes": [[1, 2, 3, 4]], '
         ('{"m": {' + BOX + '"point_coords": [[1, true]], "point_labels": [1]}}', "is none: True"),
         ('{"m": {' + BOX + '"point_coords": [[1, 2]], "point_labels": [-1]}}', "neither 0 nor 1"),
         ('{"m": {' + BOX + '"point_coords": [[1, 2]], "point_labels": [{}]}}', "neither 0 nor 1"),
+        # As their evaluation writes a batch of two, under the name of the first.
+        (
+            '{"m": {"boxes": [[1, 2, 3, 4], [5, 6, 7, 8]], "point_coords": [[1, 2], [5, 6]], '
+            '"point_labels": [1, 1]}}',
+            "2 boxes, as of a batch",
+        ),
+        (
+            '{"m": {' + BOX + '"point_coords": [[[1, 2]], [[5, 6]]], "point_labels": [[1], [1]]}}',
+            "several masks",
+        ),
     ],
 )
 def test_a_malformed_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:
@@ -145,3 +156,28 @@ def test_scribbles_and_unknown_sizes_are_refused(tmp_path: Path) -> None:
         write_sam_med2d_prompts(tmp_path / "p.json", {"m": [Round((scribble([(1, 1)]),))]}, {"m": (9, 9)})
     with pytest.raises(DataError, match="size of 'm'"):
         write_sam_med2d_prompts(tmp_path / "p.json", {"m": []}, {})
+
+
+@pytest.mark.parametrize(
+    "outside", [click(7, 0), click(0, 9), click(-1, 0), box(0, 0, 7, 8), box(0, -1, 6, 8)]
+)
+def test_prompts_outside_the_image_are_refused(tmp_path: Path, outside: Prompt) -> None:
+    file = tmp_path / "p.json"
+    with pytest.raises(DataError, match=f"'m': a {outside.kind} at .* outside the image of 7x9"):
+        write_sam_med2d_prompts(file, {"m": [Round((outside,))]}, {"m": (9, 7)})
+    assert not file.exists()
+
+
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be written") as caught:
+        write_sam_med2d_prompts(tmp_path / "no folder" / "p.json", {}, {})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("side", [0, -1, 2.5, True])
+def test_a_frame_of_no_pixels_is_refused(tmp_path: Path, side: Any) -> None:
+    file = write(tmp_path / "p.json", [], [], [])
+    with pytest.raises(ValueError, match="image_size"):
+        read_sam_med2d_prompts(file, {"m": (9, 9)}, image_size=side)
+    with pytest.raises(ValueError, match="image_size"):
+        write_sam_med2d_prompts(file, {}, {}, image_size=side)
