@@ -35,6 +35,7 @@ class Geodesic(RegionAgent):
             accepts=frozenset({"click", "box"}),
             settings={"contrast": self.contrast, "resolution": self.resolution},
             parameters=0,
+            family="classical",
             licence="BSD-3-Clause (scikit-image)",
             uses_previous=True,
             source="Bai and Sapiro, ICCV 2007",

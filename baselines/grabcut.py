@@ -54,6 +54,7 @@ class GrabCut(RegionAgent):
                 "resolution": self.resolution,
             },
             parameters=0,
+            family="classical",
             licence="Apache-2.0 (OpenCV)",
             uses_previous=True,
             source="Rother et al., SIGGRAPH 2004",

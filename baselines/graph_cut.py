@@ -68,6 +68,7 @@ class GraphCut(RegionAgent):
                 "solver": self.solver,
             },
             parameters=0,
+            family="classical",
             licence="BSD-3-Clause (SciPy)" if self.solver == "scipy" else "GPL-3.0 (PyMaxflow)",
             uses_previous=True,
             source="Boykov and Jolly, ICCV 2001",

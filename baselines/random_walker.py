@@ -36,6 +36,7 @@ class RandomWalker(RegionAgent):
             accepts=frozenset({"click", "box"}),
             settings={"beta": self.beta, "resolution": self.resolution},
             parameters=0,
+            family="classical",
             licence="BSD-3-Clause (scikit-image)",
             uses_previous=True,
             source="Grady, TPAMI 2006",

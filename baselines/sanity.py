@@ -72,7 +72,11 @@ class Disc(SimpleAgent):
         cpu_only("disc", device)
         self.radius = number("radius", radius, 0.0, 1.0)
         self.info = AgentInfo(
-            "disc", accepts=frozenset({"click", "box"}), settings={"radius": self.radius}, parameters=0
+            "disc",
+            accepts=frozenset({"click", "box"}),
+            settings={"radius": self.radius},
+            parameters=0,
+            family="floor",
         )
 
     def segment(self, image: NDArray[np.uint8], request: Request) -> Mask:

@@ -35,6 +35,7 @@ class Watershed(RegionAgent):
             accepts=frozenset({"click", "box"}),
             settings={"compactness": self.compactness, "resolution": self.resolution},
             parameters=0,
+            family="classical",
             licence="BSD-3-Clause (scikit-image)",
             uses_previous=True,
             source="Meyer 1992; Neubert and Protzel, ICPR 2014",

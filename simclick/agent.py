@@ -11,6 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,13 @@ from numpy.typing import NDArray
 from simclick.prompts import Prompt, Round
 from simclick.runlength import RunLengths
 
-__all__ = ["Agent", "AgentInfo", "Embedding", "Prediction", "Request", "SimpleAgent"]
+__all__ = ["FAMILIES", "Agent", "AgentInfo", "Embedding", "Prediction", "Request", "SimpleAgent"]
+
+
+FAMILIES = ("promptable", "iterative", "classical", "floor")
+"""Promptable: encodes an image once and answers any prompt from that (Segment Anything). Iterative: a network
+made to correct, which sees image, clicks and mask at every step (RITM). Classical: nothing is learned. Floor:
+does not look at the image."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,19 @@ class AgentInfo:
             not take is refused when a run is planned.
         settings: Every option that changes its masks (JSON-able); part of the digest.
         parameters: Number of learned parameters (0 for a classical method, None if unknown).
+        image_size: Longest side of what the network sees, in pixels; None where that is the image itself.
         training_data: What it was trained on, in words; empty if it was not trained.
+        overlap: What is known of its training data's overlap with a data set, in words, by the data set's
+            name; a data set that is not named: nothing is known.
         licence: Licence of method and weights.
         weights_sha256: SHA-256 of the weights file, or None where there is none.
         random_weights: True when its weights are random: its masks prove a code path, no quality.
         uses_truth: True for an oracle: it is given the truth, and is marked wherever it shows.
         uses_previous: False when the answer does not depend on the previous mask.
         source: Paper or page of the method.
+        citation: Its papers as BibTeX, printed by ``simclick cite``; empty where there is none.
+        family: How it works, one of `FAMILIES`, or empty: what a report compares when it asks which kind
+            is ahead.
     """
 
     name: str
@@ -47,13 +60,17 @@ class AgentInfo:
     accepts: frozenset[str] = frozenset({"click"})
     settings: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    image_size: int | None = None
     training_data: str = ""
+    overlap: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
     weights_sha256: str | None = None
     random_weights: bool = False
     uses_truth: bool = False
     uses_previous: bool = False
     source: str = ""
+    citation: str = ""
+    family: str = ""
 
     @property
     def digest(self) -> str:
@@ -165,6 +182,12 @@ class Agent(ABC):
 
         Returns:
             One prediction per request, in order.
+        """
+
+    def log_to(self, folder: Path) -> None:  # noqa: B027  (optional for an agent)
+        """Take note of the run's folder, once it is open: an agent with a log of its own keeps it there.
+
+        Called once in each process that runs episodes, before the first `encode`.
         """
 
     def close(self) -> None:  # noqa: B027  (optional for an agent)

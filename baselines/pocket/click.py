@@ -43,6 +43,7 @@ class ClickAgent(Agent):
             settings=settings,
             parameters=sum(tensor.size for tensor in weights.tensors.values()),
             training_data=TRAINING,
+            family="iterative",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,
             uses_previous=True,

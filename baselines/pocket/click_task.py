@@ -33,6 +33,10 @@ _CORRECTIONS = (0.4, 0.2, 0.15, 0.1, 0.08, 0.07)
 """How often a sample meets 0, 1, 2 … corrections before the one that is taught."""
 
 
+Sample = tuple[NDArray[np.uint8], NDArray[np.bool_], Marks]
+"""An image, its truth and the first prompt."""
+
+
 class ClickTask(Task):
     """Trains pocket-click on crops like those that the agent makes."""
 
@@ -49,11 +53,15 @@ class ClickTask(Task):
         """Return the state: the network is convolutional."""
         return state
 
+    def draw(self, rng: np.random.Generator, side: int, batch: int) -> list[Sample]:
+        """Return so many samples."""
+        return [self._sample(rng, side) for _ in range(batch)]
+
     def loss(
-        self, model: nn.Module, rng: np.random.Generator, side: int, batch: int, device: torch.device
+        self, model: nn.Module, drawn: list[Sample], rng: np.random.Generator, device: torch.device
     ) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of the last answers, with the Dice of one-prompt and of corrected ones."""
-        drawn = [self._sample(rng, side) for _ in range(batch)]
+        batch = len(drawn)
         images, truths, marks = [d[0] for d in drawn], [d[1] for d in drawn], [d[2] for d in drawn]
         rounds = rng.choice(len(_CORRECTIONS), size=batch, p=_CORRECTIONS)
         previous = [np.zeros(t.shape, np.float32) for t in truths]
@@ -80,9 +88,7 @@ class ClickTask(Task):
                 shown[name] = float(score[rows].mean())
         return (dice + 20.0 * focal).mean(), shown
 
-    def _sample(
-        self, rng: np.random.Generator, side: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Marks]:
+    def _sample(self, rng: np.random.Generator, side: int) -> Sample:
         """Return an image, its truth and the first prompt, on a crop as the agent would make it."""
         while True:
             image, mask = draw_sample(rng, self.pictures)

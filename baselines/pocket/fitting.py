@@ -1,14 +1,14 @@
 """The training loop that both pocket agents share: stages, averages of weights, checkpoints, progress.
 
-Every sample of step s is drawn from a generator keyed by (seed, s), so a run that was stopped and taken up
-again sees what an undisturbed one sees.
+Every sample of step s is drawn from a generator keyed by (seed, stage, s), so a run that was stopped and
+taken up again sees what an undisturbed one sees, however many processes draw the samples.
 """
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
 
 from simclick.errors import ConfigError
 
@@ -60,10 +61,14 @@ class Task(ABC):
         """Return a state dict of another input size, fitted to the model."""
 
     @abstractmethod
+    def draw(self, rng: np.random.Generator, side: int, batch: int) -> Any:
+        """Return the fresh samples of a step, on the CPU; possibly in a process of its own."""
+
+    @abstractmethod
     def loss(
-        self, model: nn.Module, rng: np.random.Generator, side: int, batch: int, device: torch.device
+        self, model: nn.Module, drawn: Any, rng: np.random.Generator, device: torch.device
     ) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of fresh samples, and numbers to show."""
+        """Return the loss of what `draw` gave, and numbers to show; ``rng`` is for corrections."""
 
 
 def fit(
@@ -75,6 +80,7 @@ def fit(
     device: str = "cpu",
     weight_decay: float = 0.02,
     every_seconds: float = 120.0,
+    workers: int = 0,
     report: Report | None = None,
 ) -> dict[str, Tensor]:
     """Train to the end of the last stage, or go on where a checkpoint stands; return the averaged weights.
@@ -87,6 +93,7 @@ def fit(
         device: ``cpu`` or ``cuda``.
         weight_decay: AdamW's.
         every_seconds: How often a checkpoint is written.
+        workers: Processes that draw samples ahead; 0 draws them in this one. The samples are the same.
         report: Told of progress after every step.
 
     Raises:
@@ -109,9 +116,8 @@ def fit(
             saved = None
         last = time.monotonic()
         means: dict[str, float] = {}
-        while done < stage.steps:
-            rng = np.random.default_rng([seed, number, done])
-            shown = run.step(rng)
+        for drawn in _samples(task, stage, [seed, number], done, workers):
+            shown = run.step(drawn, np.random.default_rng([seed, number, done, 1]))
             done += 1
             for name, value in shown.items():
                 means[name] = value if name not in means else _KEPT * means[name] + (1 - _KEPT) * value
@@ -149,10 +155,10 @@ class _StageRun:
             self.optimiser, max_lr=stage.rate, total_steps=stage.steps + 1, pct_start=stage.warmup
         )
 
-    def step(self, rng: np.random.Generator) -> dict[str, float]:
+    def step(self, drawn: Any, rng: np.random.Generator) -> dict[str, float]:
         """Take one step of the optimiser."""
         self.model.train()
-        loss, shown = self.task.loss(self.model, rng, self.stage.side, self.stage.batch, self.device)
+        loss, shown = self.task.loss(self.model, drawn, rng, self.device)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -181,6 +187,33 @@ class _StageRun:
         self.optimiser.load_state_dict(saved["optimiser"])
         self.schedule.load_state_dict(saved["schedule"])
         return int(saved["done"])
+
+
+class _Steps(Dataset[Any]):
+    """The samples of each step of a stage."""
+
+    def __init__(self, task: Task, stage: Stage, key: list[int]) -> None:
+        self.task, self.stage, self.key = task, stage, key
+
+    def __getitem__(self, step: int) -> Any:
+        return self.task.draw(np.random.default_rng([*self.key, step]), self.stage.side, self.stage.batch)
+
+
+def _samples(task: Task, stage: Stage, key: list[int], done: int, workers: int) -> Iterator[Any]:
+    steps = _Steps(task, stage, key)
+    loader = DataLoader(
+        steps,
+        batch_size=None,
+        sampler=range(done, stage.steps),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        prefetch_factor=4 if workers else None,
+    )
+    return iter(loader)
+
+
+def _as_it_is(drawn: Any) -> Any:
+    return drawn
 
 
 def _average() -> Any:

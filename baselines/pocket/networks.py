@@ -1,7 +1,8 @@
 """The networks of the pocket agents.
 
 * `pocket_sam`: the official Segment Anything classes at pocket size: 256 pixels, patches of 8, six narrow
-  blocks (window attention, two of them global), the standard prompt encoder and two-way mask decoder.
+  blocks (window attention, two of them global), the standard prompt encoder and two-way mask decoder. One
+  part is not theirs: beside the linear patch embedding stand a few convolutions (`HybridEmbed`).
 * `ClickNet`: an iterative click network in RITM's spirit: a small U-Net that takes image, click discs, box
   and previous mask, and gives one mask.
 """
@@ -22,7 +23,7 @@ from segment_anything.modeling import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CLICK_SIDE", "SAM_SIDE", "ClickNet", "pocket_sam", "resized_state"]
+__all__ = ["CLICK_SIDE", "SAM_SIDE", "ClickNet", "HybridEmbed", "pocket_sam", "resized_state"]
 
 SAM_SIDE = 256
 """Longest side of pocket-sam's input, in pixels."""
@@ -39,7 +40,7 @@ def pocket_sam(side: int = SAM_SIDE) -> Sam:
         side: Longest side of its input, a multiple of 64; smaller ones train faster (`resized_state`).
     """
     grid = side // _PATCH
-    return Sam(
+    sam = Sam(
         image_encoder=ImageEncoderViT(
             img_size=side,
             patch_size=_PATCH,
@@ -68,6 +69,37 @@ def pocket_sam(side: int = SAM_SIDE) -> Sam:
             iou_head_hidden_dim=128,
         ),
     )
+    sam.image_encoder.patch_embed = HybridEmbed(sam.image_encoder.patch_embed)
+    return sam
+
+
+class HybridEmbed(nn.Module):
+    """SAM's patch embedding, plus the tokens of a few convolutions.
+
+    A transformer learns slowly what an edge or a texture is, convolutions fast (Xiao et al. 2021), and an
+    hour on a CPU is little time. The convolutions are the way down of `ClickNet`, to an eighth of the side.
+
+    Args:
+        patches: The official patch embedding, kept as it is.
+    """
+
+    def __init__(self, patches: nn.Module) -> None:
+        super().__init__()
+        self.patches = patches
+        widths = (16, 32, 64, 96)
+        self.down = nn.ModuleList(_block(a, b) for a, b in zip((3, *widths[:-1]), widths, strict=True))
+        self.project = nn.Conv2d(widths[-1], _WIDTH, 1)
+        # The sum begins as the official embedding.
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return tokens, Float[B, S / 8, S / 8, C], of images Float[B, 3, S, S]."""
+        x = image
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+        tokens: Tensor = self.patches(image) + self.project(x).permute(0, 2, 3, 1)
+        return tokens
 
 
 def resized_state(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

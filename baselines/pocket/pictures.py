@@ -9,9 +9,12 @@ families of theirs were never seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby, islice
+from multiprocessing import Pool
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +33,10 @@ HELD_OUT = ("dermoscopy", "endoscopy")
 STORED = 256
 """Side of a stored picture; larger ones are scaled down."""
 _PATIENTS = 10  # of one family and seed
+
+Made = tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]
+"""A picture and the masks of its targets."""
+Mapping = Callable[..., Any]
 
 
 def training_families() -> list[str]:
@@ -76,7 +83,11 @@ class Pictures:
 
 
 def make_pictures(
-    phantoms: int, mosaics: int, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    phantoms: int,
+    mosaics: int,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 0,
 ) -> Pictures:
     """Generate training pictures.
 
@@ -85,12 +96,14 @@ def make_pictures(
         mosaics: How many are mosaics.
         seed: Added to `FIRST_SEED`, times a thousand; chooses the mosaics too.
         progress: Called with (pictures made, pictures in all).
+        workers: Processes that make them; 0 makes them in this one. The pictures are the same.
     """
     images: list[NDArray[np.uint8]] = []
     sizes: list[tuple[int, ...]] = []
     masks: list[NDArray[np.uint8]] = []
     owner: list[int] = []
-    for made in (_phantoms(phantoms, seed), _mosaics(mosaics, seed)):
+    with _mapping(workers) as mapping:
+        made = chain(_phantoms(phantoms, seed, mapping), _mosaics(mosaics, seed, mapping))
         for image, targets in made:
             padded = np.zeros((STORED, STORED, 3), np.uint8)
             padded[: image.shape[0], : image.shape[1]] = image
@@ -112,27 +125,47 @@ def make_pictures(
     )
 
 
-def _phantoms(wanted: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]]:
-    number, made = 0, 0
-    while made < wanted:
-        source = Phantoms(FIRST_SEED + 1000 * seed + number, STORED, _PATIENTS, 1, training_families())
-        number += 1
-        for _, references in groupby(source.references(), key=lambda r: (r.family, r.patient, r.slice)):
-            cases = [source.load(reference) for reference in references]
-            yield _fitted(cases[0].image, [case.truth for case in cases])
-            made += 1
-            if made == wanted:
-                return
+@contextmanager
+def _mapping(workers: int) -> Iterator[Mapping]:
+    """Give `map`, in order, over so many processes."""
+    if workers == 0:
+        yield map
+        return
+    with Pool(workers) as pool:
+        yield pool.imap
 
 
-def _mosaics(wanted: int, seed: int) -> Iterator[tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]]:
-    for number in range(wanted):
-        yield mosaic(np.random.default_rng([seed, number]), STORED)
+def _phantoms(wanted: int, seed: int, mapping: Mapping) -> Iterator[Made]:
+    if wanted == 0:
+        return
+    each = _PATIENTS * len(training_families())
+    numbers = range(FIRST_SEED + 1000 * seed, FIRST_SEED + 1000 * seed + -(-wanted // each))
+    # One by one here, seed by seed from another process, which can hand over no generator.
+    some = _phantoms_of if mapping is map else _phantom_list
+    yield from islice(chain.from_iterable(mapping(some, numbers)), wanted)
 
 
-def _fitted(
-    image: NDArray[np.uint8], masks: list[NDArray[np.bool_]]
-) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
+def _phantom_list(number: int) -> list[Made]:
+    return list(_phantoms_of(number))
+
+
+def _phantoms_of(number: int) -> Iterator[Made]:
+    """Give all training phantoms of a seed."""
+    source = Phantoms(number, STORED, _PATIENTS, 1, training_families())
+    for _, references in groupby(source.references(), key=lambda r: (r.family, r.patient, r.slice)):
+        cases = [source.load(reference) for reference in references]
+        yield _fitted(cases[0].image, [case.truth for case in cases])
+
+
+def _mosaics(wanted: int, seed: int, mapping: Mapping) -> Iterator[Made]:
+    yield from mapping(_mosaic_of, [(seed, number) for number in range(wanted)])
+
+
+def _mosaic_of(key: tuple[int, int]) -> Made:
+    return mosaic(np.random.default_rng(list(key)), STORED)
+
+
+def _fitted(image: NDArray[np.uint8], masks: list[NDArray[np.bool_]]) -> Made:
     """Scale a picture down to the stored side; masks that vanish are left out."""
     height, width = image.shape[:2]
     scale = min(1.0, STORED / max(height, width))

@@ -59,6 +59,7 @@ class PocketSam(SamAgent):
             },
             parameters=sum(p.numel() for p in model.parameters()),
             training_data=TRAINING,
+            family="promptable",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,
             uses_previous=feed_logits,

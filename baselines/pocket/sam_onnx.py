@@ -70,6 +70,7 @@ class PocketSamOnnx(Agent):
             settings={"multimask": multimask, "feed_logits": feed_logits},
             parameters=sum(tensor.size for tensor in weights.tensors.values()),
             training_data=TRAINING,
+            family="promptable",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,
             uses_previous=feed_logits,

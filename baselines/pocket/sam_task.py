@@ -8,6 +8,7 @@ ambiguous: of its three masks only the best is taught.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 
 from simclick.baselines.pocket.fitting import Task
 from simclick.baselines.pocket.networks import pocket_sam, resized_state
-from simclick.baselines.pocket.pictures import Pictures
+from simclick.baselines.pocket.pictures import STORED, Pictures
 from simclick.baselines.pocket.samples import (
     augmented,
     correction,
@@ -38,6 +39,8 @@ _HEAVIEST = 15.0
 loss of the paper, so small a network was seen to stay with empty masks."""
 _CROPPED = 0.4
 """Share of samples that are a crop of their picture, and so larger objects."""
+_CROPPED_SMALL = 0.75
+"""The same where the input side is less than the pictures': then crops keep small objects visible."""
 
 
 def decode_many(sam: Sam, features: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,13 +72,24 @@ def decode_many(sam: Sam, features: Tensor, sparse: Tensor, dense: Tensor) -> tu
 
 
 @dataclass
-class _Sample:
-    """One sample under way, in the encoder's frame."""
+class Drawn:
+    """The samples of a step, N = B · prompts, in the encoder's frame.
 
-    truth: NDArray[np.bool_]
-    box: tuple[int, int, int, int] | None
-    points: list[tuple[int, int]]
-    labels: list[int]
+    Attributes:
+        images: UInt8[B, 3, S, S], padded at right and bottom.
+        sizes: Height and width of each picture without padding.
+        truths: Bool[N, S, S]; sample n belongs to picture n // prompts.
+        boxes: The first prompt of each sample where it is a box, else None.
+        points: The points of each sample.
+        labels: Whether each point is positive.
+    """
+
+    images: Tensor
+    sizes: list[tuple[int, int]]
+    truths: Tensor
+    boxes: list[tuple[int, int, int, int] | None]
+    points: list[list[tuple[int, int]]]
+    labels: list[list[bool]]
 
 
 class SamTask(Task):
@@ -83,14 +97,20 @@ class SamTask(Task):
 
     Args:
         pictures: What to train on.
-        rounds: Prompts per sample, the first included.
+        rounds: Most prompts per sample, the first included; fewer are likelier (with 4: 40, 30, 20, 10 %).
         prompts: Samples per picture: each is encoded once, as SAM's were.
+        threads: Threads that place corrections.
+        half: Whether the network computes in bfloat16.
     """
 
-    def __init__(self, pictures: Pictures, rounds: int = 3, prompts: int = 4) -> None:
+    def __init__(
+        self, pictures: Pictures, rounds: int = 4, prompts: int = 4, threads: int = 1, half: bool = False
+    ) -> None:
         self.pictures = pictures
         self.rounds = rounds
         self.prompts = prompts
+        self.threads = threads
+        self.half = half
         self._dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
 
     def model(self, side: int) -> nn.Module:
@@ -102,116 +122,178 @@ class SamTask(Task):
         """Interpolate positions."""
         return resized_state(state, model)
 
-    def loss(
-        self, model: nn.Module, rng: np.random.Generator, side: int, batch: int, device: torch.device
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Return the mean loss over rounds, with the Dice after the first and the last round."""
-        sam = cast(Sam, model)
-        drawn = [self._samples(rng, sam, side) for _ in range(batch)]
-        samples = [sample for _, some in drawn for sample in some]
-        truth = torch.as_tensor(np.stack([_padded(s.truth, side) for s in samples])).to(device, torch.float32)
-        inside = torch.as_tensor(np.stack([_padded(np.ones_like(s.truth), side) for s in samples])).to(
-            device, torch.float32
+    def draw(self, rng: np.random.Generator, side: int, batch: int) -> Drawn:
+        """Return so many pictures, and `prompts` targets of each with a first prompt."""
+        drawn = Drawn(
+            torch.zeros((batch, 3, side, side), dtype=torch.uint8),
+            [],
+            torch.zeros((batch * self.prompts, side, side), dtype=torch.bool),
+            [],
+            [],
+            [],
         )
-        features = sam.image_encoder(torch.stack([image for image, _ in drawn]).to(device))
-        features = features.repeat_interleave(self.prompts, dim=0)
-        logits: Tensor | None = None
-        losses, dices = [], []
-        for number in range(self.rounds):
-            sparse, dense = _prompts(sam, samples, logits, device)
-            low, iou = decode_many(sam, features, sparse, dense)
-            full = F.interpolate(low, (side, side), mode="bilinear", align_corners=False)
-            single = torch.tensor([number == 0 and s.box is None for s in samples], device=device)
-            each, chosen, dice = self._round(full, iou, truth, inside, single)
-            losses.append(each.mean())
-            dices.append(float(dice.mean()))
-            rows = torch.arange(len(samples), device=device)
-            logits = low[rows, chosen].detach()
-            if number + 1 < self.rounds:
-                masks = (full[rows, chosen].detach() > 0).cpu().numpy()
-                for sample, mask in zip(samples, masks, strict=True):
-                    h, w = sample.truth.shape
-                    x, y, positive = correction(rng, sample.truth, mask[:h, :w], sample.points)
-                    sample.points.append((x, y))
-                    sample.labels.append(int(positive))
-        return torch.stack(losses).mean(), {"first": dices[0], "last": dices[-1]}
+        for b in range(batch):
+            image, masks = self._picture(rng, side)
+            height, width = image.shape[:2]
+            drawn.sizes.append((height, width))
+            drawn.images[b, :, :height, :width] = torch.as_tensor(np.ascontiguousarray(image)).permute(2, 0, 1)
+            for k in range(self.prompts):
+                mask = masks[(k + int(rng.integers(len(masks)))) % len(masks)]
+                drawn.truths[b * self.prompts + k, :height, :width] = torch.as_tensor(mask)
+                boxed = rng.random() < 0.5
+                drawn.boxes.append(jittered_box(rng, mask) if boxed else None)
+                drawn.points.append([] if boxed else [first_click(rng, mask)])
+                drawn.labels.append([] if boxed else [True])
+        return drawn
 
-    def _round(
-        self, full: Tensor, iou: Tensor, truth: Tensor, inside: Tensor, single: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss, the mask that is fed back, and its Dice, per sample."""
-        wanted = truth[:, None].expand_as(full)
-        valid = inside[:, None]
-        cross = _balanced(full, wanted, valid)
-        # Padding is no part of the picture: a very low logit there costs Dice nothing.
-        dice_loss = self._dice(full.masked_fill(valid == 0, -30.0), wanted).flatten(2).mean(dim=2)
-        hard = (full.detach() > 0) & (valid > 0)
-        both = (hard & (wanted > 0)).sum(dim=(2, 3)).float()
-        areas = hard.sum(dim=(2, 3)).float(), wanted.sum(dim=(2, 3))
-        real = both / (areas[0] + areas[1] - both).clamp(min=1.0)
-        each = cross + dice_loss + (iou - real).square()
-        best = 1 + (cross + dice_loss)[:, 1:].detach().argmin(dim=1)
-        chosen = torch.where(single, best, torch.zeros_like(best))
-        rows = torch.arange(len(full), device=full.device)
-        loss = each[rows, chosen]
-        # All predicted IoUs learn, or the choice among three would rest on untaught numbers.
-        loss = loss + torch.where(single, (iou - real).square()[:, 1:].mean(dim=1) + 0.3 * each[:, 0], 0.0)
-        return loss, chosen, 2 * both[rows, chosen] / (areas[0] + areas[1])[rows, chosen].clamp(min=1.0)
-
-    def _samples(self, rng: np.random.Generator, sam: Sam, side: int) -> tuple[Tensor, list[_Sample]]:
-        """Return a picture in the encoder's frame, and so many targets of it with a first prompt."""
+    def _picture(
+        self, rng: np.random.Generator, side: int
+    ) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
+        """Return a picture whose longest side is the encoder's, and its masks."""
         image, masks = self.pictures.of(int(rng.integers(len(self.pictures.images))))
         image, masks = augmented(rng, image, masks)
-        if rng.random() < _CROPPED:
-            x0, y0, x1, y1 = crop_of(rng, masks[int(rng.integers(len(masks)))], 64)
+        small = side < STORED
+        if rng.random() < (_CROPPED_SMALL if small else _CROPPED):
+            of = masks[int(rng.integers(len(masks)))]
+            x0, y0, x1, y1 = crop_of(rng, of, 64, 3 * side // 2 if small else None)
             image, masks = image[y0:y1, x0:x1], [mask[y0:y1, x0:x1] for mask in masks]
             masks = [mask for mask in masks if mask.any()]
         scale = side / max(image.shape[:2])
         size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
-        small, fitted = image, []
+        scaled, fitted = image, []
         for mask in masks:
-            small, found = zoomed(image, mask, size)
+            scaled, found = zoomed(image, mask, size)
             fitted.append(found)
-        pixels = torch.as_tensor(np.ascontiguousarray(small)).permute(2, 0, 1).float()
-        samples = []
-        for k in range(self.prompts):
-            mask = fitted[(k + int(rng.integers(len(fitted)))) % len(fitted)]
-            if rng.random() < 0.5:
-                samples.append(_Sample(mask, jittered_box(rng, mask), [], []))
-            else:
-                samples.append(_Sample(mask, None, [first_click(rng, mask)], [1]))
-        return sam.preprocess(pixels.to(sam.device)).cpu(), samples
+        return scaled, fitted
+
+    def loss(
+        self, model: nn.Module, drawn: Drawn, rng: np.random.Generator, device: torch.device
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Return the mean loss over rounds, with the Dice after the last round, a box and a point."""
+        sam = cast(Sam, model)
+        side = drawn.images.shape[-1]
+        truth = drawn.truths.to(device).float()
+        inside = torch.zeros((len(drawn.sizes), side, side), device=device)
+        for b, (height, width) in enumerate(drawn.sizes):
+            inside[b, :height, :width] = 1
+        images = (drawn.images.to(device).float() - sam.pixel_mean) / sam.pixel_std
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+            features = sam.image_encoder(images * inside[:, None]).repeat_interleave(self.prompts, dim=0)
+        inside = inside.repeat_interleave(self.prompts, dim=0)
+        logits: Tensor | None = None
+        losses, dices = [], []
+        likely = np.arange(self.rounds, 0, -1)
+        rounds = 1 + int(rng.choice(self.rounds, p=likely / likely.sum()))
+        for number in range(rounds):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
+                sparse, dense = _prompts(sam, drawn, logits, device)
+                low, iou = decode_many(sam, features, sparse, dense)
+            single = torch.tensor([number == 0 and box is None for box in drawn.boxes], device=device)
+            loss, answer, full, dice = self._round(low.float(), iou.float(), truth, inside, single)
+            losses.append(loss)
+            dices.append(dice)
+            logits = answer.detach()
+            if number + 1 < rounds:
+                self._correct(rng, drawn, (full.detach() > 0).cpu().numpy())
+        boxed = torch.tensor([box is not None for box in drawn.boxes], device=device)
+        shown = {"last": float(dices[-1].mean())}
+        for name, which in (("box", boxed), ("point", ~boxed)):
+            if bool(which.any()):
+                shown[name] = float(dices[0][which].mean())
+        return torch.stack(losses).mean(), shown
+
+    def _correct(self, rng: np.random.Generator, drawn: Drawn, masks: NDArray[np.bool_]) -> None:
+        """Add a corrective point to every sample; each has chance of its own, so threads change nothing."""
+        truths = drawn.truths.numpy()
+
+        def place(n: int, own: np.random.Generator) -> tuple[int, int, bool]:
+            height, width = drawn.sizes[n // self.prompts]
+            return correction(own, truths[n, :height, :width], masks[n, :height, :width], drawn.points[n])
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = list(pool.map(place, range(len(masks)), rng.spawn(len(masks))))
+        for n, (x, y, positive) in enumerate(found):
+            drawn.points[n].append((x, y))
+            drawn.labels[n].append(positive)
+
+    def _round(
+        self, low: Tensor, iou: Tensor, truth: Tensor, inside: Tensor, single: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the loss, the logits that are fed back, the answer at full size, and its Dice.
+
+        Which of three masks is the best, and how good each is, is judged at the decoder's resolution; only
+        masks that are taught are enlarged.
+        """
+        coarse = F.interpolate(torch.stack([truth, inside], 1), low.shape[-2:], mode="area")
+        overlap = _overlap(low, coarse[:, :1], coarse[:, 1:])
+        best = 1 + overlap[:, 1:].detach().argmax(dim=1)
+        chosen = torch.where(single, best, torch.zeros_like(best))
+        rows = torch.arange(len(low), device=low.device)
+        answer = low[rows, chosen]
+        full = self._enlarged(answer, truth)
+        loss = self._mask_loss(full, truth, inside) + (iou[rows, chosen] - overlap[rows, chosen]).square()
+        if bool(single.any()):
+            # All predicted IoUs learn, or the choice among three would rest on untaught numbers.
+            points = single.nonzero()[:, 0]
+            other = self._mask_loss(self._enlarged(low[points, 0], truth), truth[points], inside[points])
+            apart = (iou - overlap)[points].square()
+            loss = loss.index_add(0, points, apart[:, 1:].mean(dim=1) + 0.3 * (other + apart[:, 0]))
+        hard = (full.detach() > 0) & (inside > 0)
+        both = (hard & (truth > 0)).sum(dim=(1, 2)).float()
+        dice = 2 * both / (hard.sum(dim=(1, 2)) + truth.sum(dim=(1, 2))).clamp(min=1.0)
+        return loss.mean(), answer, full, dice
+
+    @staticmethod
+    def _enlarged(logits: Tensor, truth: Tensor) -> Tensor:
+        return F.interpolate(logits[:, None], truth.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+
+    def _mask_loss(self, logits: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+        """Return cross entropy and Dice loss of each mask, Float[N]."""
+        # Padding is no part of the picture: a very low logit there costs Dice nothing.
+        dice = self._dice(logits.masked_fill(inside == 0, -30.0)[:, None], truth[:, None])
+        return _balanced(logits, truth, inside) + dice.flatten(1).mean(dim=1)
 
 
 def _balanced(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
     """Return the cross entropy of each mask, object and background weighing the same (up to a bound)."""
-    inside = (wanted * valid).sum(dim=(2, 3), keepdim=True)
-    outside = ((1 - wanted) * valid).sum(dim=(2, 3), keepdim=True)
+    inside = (wanted * valid).sum(dim=(1, 2), keepdim=True)
+    outside = ((1 - wanted) * valid).sum(dim=(1, 2), keepdim=True)
     heavy = (outside / inside.clamp(min=1.0)).clamp(1.0, _HEAVIEST)
     weight = torch.where(wanted > 0, heavy, torch.ones_like(heavy)) * valid
     loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weight
-    return loss.sum(dim=(2, 3)) / weight.sum(dim=(2, 3))
+    return loss.sum(dim=(1, 2)) / weight.sum(dim=(1, 2))
 
 
-def _padded(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
-    return np.pad(mask, ((0, side - mask.shape[0]), (0, side - mask.shape[1])))
+def _overlap(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
+    """Return the IoU of masks Float[N, K, h, w] with soft targets Float[N, 1, h, w], Float[N, K]."""
+    hard = (logits.detach() > 0) * valid
+    both = torch.minimum(hard, wanted).sum(dim=(2, 3))
+    return both / torch.maximum(hard, wanted).sum(dim=(2, 3)).clamp(min=1e-6)
 
 
-def _prompts(
-    sam: Sam, samples: list[_Sample], logits: Tensor | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Return prompt tokens and mask prompts of all samples; all have had the same number of rounds."""
+def _prompts(sam: Sam, drawn: Drawn, logits: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return prompt tokens and mask prompts of all samples.
+
+    All have had the same number of rounds, so those with a box (two tokens) and those without (a point more,
+    and SAM's padding point) have as many tokens.
+    """
+    boxed = [n for n, box in enumerate(drawn.boxes) if box is not None]
+    others = [n for n, box in enumerate(drawn.boxes) if box is None]
     sparse = []
-    for sample in samples:
-        points = boxes = None
-        if sample.points:
-            at = torch.tensor([sample.points], dtype=torch.float32, device=device)
-            points = (at, torch.tensor([sample.labels], dtype=torch.int, device=device))
-        if sample.box is not None:
-            boxes = torch.tensor([sample.box], dtype=torch.float32, device=device)
+    for some in (boxed, others):
+        if not some:
+            continue
+        boxes = points = None
+        if some is boxed:
+            boxes = torch.tensor([drawn.boxes[n] for n in some], dtype=torch.float32, device=device)
+        if drawn.points[some[0]]:
+            at = torch.tensor([drawn.points[n] for n in some], dtype=torch.float32, device=device)
+            points = at, torch.tensor([drawn.labels[n] for n in some], dtype=torch.int, device=device)
         sparse.append(sam.prompt_encoder(points=points, boxes=boxes, masks=None)[0])
+    order = torch.as_tensor(np.argsort(boxed + others), device=device)
+    tokens = torch.cat(sparse)[order]
     if logits is None:
         grid = sam.prompt_encoder.image_embedding_size
         none = sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-        return torch.cat(sparse), none.expand(len(samples), -1, *grid)
-    return torch.cat(sparse), sam.prompt_encoder.mask_downscaling(logits[:, None])
+        return tokens, none.expand(len(tokens), -1, *grid)
+    return tokens, sam.prompt_encoder.mask_downscaling(logits[:, None])

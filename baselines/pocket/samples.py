@@ -45,20 +45,24 @@ def augmented(rng: np.random.Generator, image: Image, masks: list[Mask]) -> tupl
     return changed, [np.ascontiguousarray(mask) for mask in masks]
 
 
-def crop_of(rng: np.random.Generator, mask: Mask, least: int) -> tuple[int, int, int, int]:
+def crop_of(
+    rng: np.random.Generator, mask: Mask, least: int, most: int | None = None
+) -> tuple[int, int, int, int]:
     """Return a random crop ``(x0, y0, x1, y1)``, ends excluded, that holds some of the mask.
 
     Args:
         rng: Chance.
         mask: Bool[H, W], not empty.
         least: The shortest side of a crop, where the picture has so many pixels.
+        most: The longest; None: the picture's.
     """
     height, width = mask.shape
     rows, columns = np.nonzero(mask)
     k = int(rng.integers(len(rows)))
     sides = []
     for size in (height, width):
-        sides.append(int(rng.integers(min(least, size), size + 1)))
+        high = size if most is None else min(most, size)
+        sides.append(int(rng.integers(min(least, high), high + 1)))
     y0 = int(np.clip(rows[k] - rng.integers(sides[0]), 0, height - sides[0]))
     x0 = int(np.clip(columns[k] - rng.integers(sides[1]), 0, width - sides[1]))
     return x0, y0, x0 + sides[1], y0 + sides[0]

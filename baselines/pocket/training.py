@@ -33,6 +33,7 @@ class TrainSpec:
         seed: Seed of pictures, weights and samples.
         device: ``cpu`` or ``cuda``, or ``auto``.
         threads: Numeric threads.
+        workers: Processes that make pictures and draw samples ahead; the weights do not depend on them.
         phantoms: Training phantoms.
         mosaics: Training mosaics.
         weight_decay: AdamW's.
@@ -46,6 +47,7 @@ class TrainSpec:
     seed: int = 0
     device: str = "auto"
     threads: int = 1
+    workers: int = 0
     phantoms: int = 1600
     mosaics: int = 1600
     weight_decay: float = 0.02
@@ -58,9 +60,9 @@ class TrainSpec:
                 raise ConfigError(f"{key}={value}: {rule}")
 
         need(len(self.stages) > 0, "stages", [], "needs at least one stage")
-        for key in ("threads", "phantoms", "mosaics", "rounds", "prompts"):
+        for key in ("threads", "workers", "phantoms", "mosaics", "rounds", "prompts"):
             value = getattr(self, key)
-            least = 0 if key == "mosaics" else 1
+            least = 0 if key in {"mosaics", "workers"} else 1
             good = isinstance(value, int) and not isinstance(value, bool) and value >= least
             need(good, key, value, f"must be a whole number ≥ {least}")
         for stage in self.stages:
@@ -99,6 +101,7 @@ def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]],
             seed=spec.seed,
             device=device,
             weight_decay=spec.weight_decay,
+            workers=spec.workers,
             report=lambda done, total, means: progress("steps", done, total, means),
         )
     path = spec.out / f"{spec.name}.safetensors"
@@ -116,7 +119,7 @@ def _pictures(spec: TrainSpec, progress: Callable[[int, int], None]) -> Pictures
         if json.loads(note.read_text(encoding="utf-8")) != identity:
             raise ConfigError(f"{file} holds other pictures; choose another out=DIR")
         return Pictures.load(file)
-    pictures = make_pictures(spec.phantoms, spec.mosaics, spec.seed, progress)
+    pictures = make_pictures(spec.phantoms, spec.mosaics, spec.seed, progress, spec.workers)
     pictures.save(file)
     note.write_text(json.dumps(identity) + "\n", encoding="utf-8")
     return pictures
@@ -126,7 +129,7 @@ def _task(spec: TrainSpec, pictures: Pictures) -> Task:
     if spec.name == "pocket-sam":
         from simclick.baselines.pocket.sam_task import SamTask
 
-        return SamTask(pictures, spec.rounds, spec.prompts)
+        return SamTask(pictures, spec.rounds, spec.prompts, spec.threads)
     from simclick.baselines.pocket.click_task import ClickTask
 
     return ClickTask(pictures)

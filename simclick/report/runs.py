@@ -20,7 +20,7 @@ from simclick.errors import DataError, StoreError
 from simclick.harness.reading import Run, read_run
 from simclick.harness.records import KEY
 
-__all__ = ["Entrant", "Section", "load_sections", "open_run", "open_runs"]
+__all__ = ["Entrant", "Section", "load_sections", "may_rank", "open_run", "open_runs"]
 
 _CASE = ["group", "modality", "target"]
 _EPISODES = [*KEY, *_CASE, "status", "error", "steps", "final_dice", "seconds_encode"]
@@ -149,6 +149,20 @@ class Section:
         for _, run in self.runs:
             units[run.dataset] |= {"px" if s is None else "mm" for s in run.cases()["spacing"]}
         return {name: found.pop() if len(found) == 1 else "mixed" for name, found in units.items()}
+
+
+def may_rank(section: Section) -> set[str]:
+    """Return the agents that may be ranked: no bound, real weights, finished on every case."""
+    return {
+        label
+        for label, entrant in section.entrants.items()
+        if not (entrant.bound or entrant.random_weights)
+        and all(
+            section.covered[label, name] == len(section.planned[name])
+            and (label, name) not in section.unsealed
+            for name in section.datasets
+        )
+    }
 
 
 def open_run(path: str | Path) -> Run:

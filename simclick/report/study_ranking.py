@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from simclick.report.figures import Picture
 from simclick.report.grid import MINUS, Column, Grid, Row, Value
-from simclick.report.runs import Section
+from simclick.report.runs import Section, may_rank
 from simclick.report.study import Study
 from simclick.report.style import INK, MUTED, PAPER, Look, drawing
 from simclick.report.tables import slug
@@ -38,7 +38,7 @@ def ranking_study(sections: Sequence[Section], looks: Mapping[str, Look]) -> Stu
     for section in sections:
         for table, kept in ((section.episodes, all_episodes), (section.steps, all_steps)):
             # Two protocols of one id (changed options) are two conditions.
-            kept.append(table[table["agent"].isin(_ranked(section))].assign(protocol=section.stem))
+            kept.append(table[table["agent"].isin(may_rank(section))].assign(protocol=section.stem))
         budgets[section.stem] = section.budget
     common = set.intersection(*(set(one["agent"]) for one in all_episodes))
     episodes = pd.concat(all_episodes, ignore_index=True)
@@ -60,20 +60,6 @@ def ranking_study(sections: Sequence[Section], looks: Mapping[str, Look]) -> Stu
         grids=[_rank_grid(found), _tau_grid(found)],
         pictures=pictures,
     )
-
-
-def _ranked(section: Section) -> set[str]:
-    """Return the agents that may be ranked: no bound, real weights, finished on every case."""
-    return {
-        label
-        for label, entrant in section.entrants.items()
-        if not (entrant.bound or entrant.random_weights)
-        and all(
-            section.covered[label, name] == len(section.planned[name])
-            and (label, name) not in section.unsealed
-            for name in section.datasets
-        )
-    }
 
 
 def _condition(row: Mapping[Any, Any] | pd.Series[Any], suffix: str = "") -> str:
@@ -179,7 +165,7 @@ def crossing_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
     """Return who overtakes whom after how many clicks at a section's lowest level; None with one agent."""
     if section.budget < 3:
         return None
-    fair = _ranked(section)
+    fair = may_rank(section)
     level = section.levels[0]
     episodes, steps = (
         t[(t["level"] == level) & t["agent"].isin(fair)].reset_index(drop=True)
