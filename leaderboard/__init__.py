@@ -1,1 +1,1 @@
-"""The leaderboard: nothing here yet; runs with `save_masks=true` hold what a submission will need."""
+"""The leaderboard: suites, submissions that are checked without the method, ranking, the site."""

@@ -107,6 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="pictures of one case's episodes, click by click")
     replay.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     replay.add_argument("--case", required=True, metavar="ID", help="the case")
+    replay.add_argument("--level", type=float, metavar="X", help="noise level (default: the first)")
+    replay.add_argument("--repeat", type=int, default=0, metavar="N", help="repeat, from 0 (default: 0)")
     replay.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: ./replay-ID)")
     replay.set_defaults(function=_replay)
 
@@ -116,12 +118,26 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--quiet", action="store_true", help="no progress bar")
     training.set_defaults(function=_train)
 
+    from simclick.commands import agent_template, check
+
+    check.add(commands)
+    agent_template.add(commands)
+
     listing = commands.add_parser("list", help="what there is, and whether it can run here")
     kinds = ("agents", "annotators", "noises", "datasets", "protocols")
     listing.add_argument("kind", nargs="?", choices=kinds, help="what to list (default: all)")
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(function=_list)
+    _add_commands(commands)
     return parser
+
+
+def _add_commands(commands: Any) -> None:
+    """Add the commands that have a module of their own."""
+    from simclick.commands import cite, leaderboard, submit, suite, verify, weights
+
+    for module in (cite, leaderboard, submit, suite, verify, weights):
+        module.add(commands)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -224,7 +240,8 @@ def _report(arguments: argparse.Namespace) -> int:
 def _replay(arguments: argparse.Namespace) -> int:
     from simclick.report.replay import replay
 
-    for path in replay(arguments.run, arguments.case, arguments.out):
+    about = {"level": arguments.level, "repeat": arguments.repeat}
+    for path in replay(arguments.run, arguments.case, arguments.out, **about):
         print(path)
     return 0
 
@@ -272,8 +289,10 @@ class _TrainBar:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from simclick.listing import listing
+    from simclick.listing import listing, notes
 
+    for note in notes(arguments.kind):
+        print(f"simclick: {note}", file=sys.stderr)
     print(listing(arguments.kind, as_json=arguments.json))
     return 0
 

@@ -27,15 +27,19 @@ from simclick.errors import ConfigError, unknown_name
 from simclick.harness.engine import Engine
 from simclick.harness.run import RunSpec
 from simclick.harness.specs import AgentSpec, DatasetSpec
+from simclick.plugins import given, plugin_names, store_plugins
 from simclick.protocol import Protocol, load_protocol
 
 __all__ = ["GROUPS", "compose_run", "compose_sweep", "compose_train"]
 
 GROUPS = ("agent", "dataset", "protocol", "engine")
-_OPEN = ("agent.params.", "protocol.annotator_options.", "protocol.noise_options.")
+_OPEN = (
+    *("agent.params.", "agent.options.", "agent.environment."),
+    *("protocol.annotator_options.", "protocol.noise_options."),
+)
 """Keys below these are the user's own, so nothing can be said of their names."""
 _LITERAL = (
-    *("out", "agent.checkpoint", "dataset.root"),
+    *("out", "agent.checkpoint", "agent.command", "agent.folder", "agent.shared_folder", "dataset.root"),
     *("dataset.images", "dataset.masks", "dataset.labels", "dataset.group"),
 )
 """Values of these, paths and patterns, are taken literally, whatever characters they hold."""
@@ -56,6 +60,7 @@ def compose_run(words: Sequence[str]) -> RunSpec:
         with initialize_config_module(config_module="simclick.conf", version_base="1.3"):
             chosen = [w for w, o in zip(words, overrides, strict=True) if o.key_or_group in GROUPS]
             _check_groups(overrides)
+            store_plugins(overrides)
             _check_keys(overrides, compose("config", chosen))
             opened = [_opened(w, o) for w, o in zip(words, overrides, strict=True)]
             config = compose("config", opened, return_hydra_config=True)
@@ -148,11 +153,21 @@ def _group_choices(group: str) -> list[str]:
 def _check_groups(overrides: Sequence[Override]) -> None:
     for override in overrides:
         if override.key_or_group in GROUPS:
-            choices = _group_choices(str(override.key_or_group))
+            choices = [*_group_choices(str(override.key_or_group)), *plugin_names(override.key_or_group)]
             values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
             for value in values:
                 if value not in choices:
+                    _check_recipe(str(value))
                     raise unknown_name(str(override.key_or_group), str(value), choices)
+
+
+def _check_recipe(name: str) -> None:
+    """Say of a method that runs in an environment of its own how it is run."""
+    from simclick.baselines import RECIPES
+    from simclick.listing import WHY
+
+    if name in RECIPES:
+        raise ConfigError(f"agent {name!r} cannot be run by name: {WHY}")
 
 
 def _check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
@@ -188,9 +203,9 @@ def _run_spec(config: DictConfig, choices: Mapping[str, str], words: Sequence[st
     plain: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(content), resolve=True)  # type: ignore[assignment]
     agent, dataset, engine = dict(plain["agent"]), dict(plain["dataset"]), dict(plain["engine"])
     protocol = _protocol(choices["protocol"], plain["protocol"])
-    agent_spec = AgentSpec(str(agent.pop("name")), agent)
+    agent_spec = AgentSpec(str(agent.pop("name")), given(agent))
     limit = dataset.pop("limit", None)
-    dataset_spec = DatasetSpec(str(dataset.pop("name")), dataset)
+    dataset_spec = DatasetSpec(str(dataset.pop("name")), given(dataset))
     engine.pop("name")
     for name in registry.agents, registry.datasets:
         name.entry((agent_spec if name is registry.agents else dataset_spec).name)

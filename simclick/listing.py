@@ -3,34 +3,86 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from simclick import registry
-from simclick.protocol import FROZEN, load_protocol, protocol_names
+from simclick.errors import ConfigError
+from simclick.prompts import KINDS as KINDS_OF_PROMPT
+from simclick.protocol import FROZEN, load_protocol
 
-__all__ = ["listing", "rows"]
+__all__ = ["listing", "notes", "rows"]
 
+WHY = "its code needs an environment of its own: agent=process, see docs/agents-out-of-process.md"
 KINDS = ("agents", "annotators", "noises", "datasets", "protocols")
 
 
 def rows(kind: str) -> list[dict[str, str]]:
     """Return one row per thing of a kind: its name, what it is, and what it needs to run here."""
     if kind == "protocols":
-        return [_protocol_row(name) for name in protocol_names()]
+        return [_protocol_row(name, entry) for name, entry in registry.protocols.entries.items()]
+    if kind == "agents":
+        return [_agent_row(name, entry) for name, entry in registry.agents.entries.items()] + _recipes()
     things: registry.Registry = getattr(registry, kind)
     return [
         {
             "name": name,
             "summary": entry.summary,
-            "ready": "yes" if not entry.missing() else f"no: {entry.install_hint()}",
+            "ready": "yes" if (obstacle := entry.obstacle()) is None else f"no: {obstacle}",
         }
         for name, entry in things.entries.items()
     ]
 
 
-def _protocol_row(name: str) -> dict[str, str]:
-    protocol = load_protocol(name)
-    frozen = "yes" if FROZEN.get(protocol.id) == protocol.digest else "no: not frozen"
-    return {"name": protocol.id, "summary": protocol.summary, "ready": frozen}
+def notes(kind: str | None) -> list[str]:
+    """Return what is wrong with the plug-ins of a kind, or of all, one line each."""
+    kinds = KINDS if kind is None else (kind,)
+    return [note for name in kinds for note in getattr(registry, name).notes]
+
+
+def _agent_row(name: str, entry: registry.Entry) -> dict[str, str]:
+    """Return an agent's row: a missing package counts before a missing checkpoint."""
+    from simclick.weights import missing_reason
+
+    why = entry.obstacle()
+    if why is None and entry.checkpoint is not None:
+        why = missing_reason(entry.checkpoint)
+    return {
+        "name": name,
+        "summary": entry.summary,
+        "accepts": _takes(entry.accepts),
+        "ready": "yes" if why is None else f"no: {why}",
+    }
+
+
+def _takes(kinds: Sequence[str]) -> str:
+    """Return kinds of prompt in words."""
+    if not kinds:
+        return "as it says itself"
+    return "all prompts" if set(kinds) == set(KINDS_OF_PROMPT) else ", ".join(kinds)
+
+
+def _recipes() -> list[dict[str, str]]:
+    """Return rows of methods that run in an environment of their own."""
+    from simclick.baselines import RECIPES
+
+    return [
+        {"name": name, "summary": recipe.summary, "accepts": _takes(recipe.accepts), "ready": f"no: {WHY}"}
+        for name, recipe in RECIPES.items()
+    ]
+
+
+def _protocol_row(name: str, entry: registry.Entry) -> dict[str, str]:
+    try:
+        protocol = load_protocol(name)
+        ready = "yes"
+        if entry.plugin is None and FROZEN.get(protocol.id) != protocol.digest:
+            ready = "no: not frozen"
+        summary = protocol.summary if entry.plugin is None else f"{protocol.summary} ({entry.summary})"
+        return {"name": protocol.id, "summary": summary.strip(), "ready": ready}
+    except ConfigError as error:
+        if entry.plugin is None:
+            raise
+        return {"name": name, "summary": entry.summary, "ready": f"no: {error}"}
 
 
 def listing(kind: str | None, *, as_json: bool = False) -> str:
@@ -47,5 +99,6 @@ def _text(kind: str, table: list[dict[str, str]]) -> str:
     lines = [f"{kind}:"]
     for row in table:
         note = "" if row["ready"] == "yes" else f"  [{row['ready']}]"
-        lines.append(f"  {row['name']:<{width}}  {row['summary']}{note}")
+        takes = f"  ({row['accepts']})" if "accepts" in row else ""
+        lines.append(f"  {row['name']:<{width}}  {row['summary']}{takes}{note}")
     return "\n".join(lines)

@@ -181,18 +181,33 @@ def _is_whole(value: object, least: int) -> bool:
 
 def protocol_names() -> list[str]:
     """Return the ids of all shipped protocols, sorted."""
-    folder = files("simclick.conf.protocol")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return [name for name, entry in registry.protocols.entries.items() if entry.plugin is None]
 
 
 def load_protocol(name: str) -> Protocol:
-    """Return a shipped protocol by its id.
+    """Return a protocol by its id: a shipped one, or a plug-in's.
+
+    A plug-in's entry point in the group ``simclick.protocols`` is named after the id, and stands for a
+    `Protocol` or a mapping of the keys of a file in ``conf/protocol``.
 
     Raises:
-        ConfigError: When there is none of that name.
+        ConfigError: When there is none of that name, or the plug-in's is none.
     """
-    names = protocol_names()
-    if name not in names:
-        raise unknown_name("protocol", name, names)
+    entry = registry.protocols.entry(name)
+    if entry.plugin is not None:
+        return _of_plugin(name, registry.protocols.load(name))
     text = (files("simclick.conf.protocol") / f"{name}.yaml").read_text(encoding="utf-8")
     return Protocol(**yaml.safe_load(text))
+
+
+def _of_plugin(name: str, content: Any) -> Protocol:
+    if isinstance(content, Mapping):
+        try:
+            content = Protocol(**content)
+        except TypeError as error:
+            raise ConfigError(f"protocol {name!r} of a plug-in: {error}") from None
+    if not isinstance(content, Protocol):
+        raise ConfigError(f"protocol {name!r} of a plug-in is a {type(content).__name__}, not a Protocol")
+    if content.id != name:
+        raise ConfigError(f"protocol {name!r} of a plug-in has the id {content.id!r}: they must be equal")
+    return content

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.resources
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from simclick.errors import ConfigError, unknown_name
 
-__all__ = ["Entry", "Registry", "agents", "annotators", "datasets", "load_object", "noises"]
+__all__ = ["Entry", "Registry", "agents", "annotators", "datasets", "load_object", "noises", "protocols"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,18 @@ class Entry:
         summary: One line for `simclick list`.
         requires: Importable modules that it needs beyond the base install.
         extra: The extra of simclick that installs them.
+        accepts: The kinds of prompt that an agent takes; what its `AgentInfo` says counts.
+        checkpoint: The checkpoint that an agent needs, by its name in `simclick.weights`.
+        plugin: The installed package that brings it, or None for our own.
     """
 
     target: str
     summary: str
     requires: tuple[str, ...] = ()
     extra: str | None = None
+    accepts: tuple[str, ...] = ()
+    checkpoint: str | None = None
+    plugin: str | None = None
 
     def missing(self) -> list[str]:
         """Return the modules that it needs and that are not installed."""
@@ -44,6 +51,20 @@ class Entry:
         return (
             f"pip install 'simclick[{self.extra}]'" if self.extra else f"install {', '.join(self.requires)}"
         )
+
+    def obstacle(self) -> str | None:
+        """Return in one line why it cannot run here, or None.
+
+        A plug-in is imported to find out; what is ours is not.
+        """
+        if self.missing():
+            return self.install_hint()
+        if self.plugin is not None:
+            try:
+                load_object(self.target)
+            except ConfigError as error:
+                return str(error)
+        return None
 
 
 class Registry:
@@ -57,11 +78,25 @@ class Registry:
     @cached_property
     def entries(self) -> dict[str, Entry]:
         """All entries: the built-in table, then entry points that do not clash with it."""
+        return self._found[0]
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What is wrong with plug-ins, one line each: names already taken, metadata that cannot be read."""
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> tuple[dict[str, Entry], list[str]]:
         entries = dict(self._table())
-        for point in importlib.metadata.entry_points(group=self._entry_points):
-            origin = f"plug-in {point.dist.name}" if point.dist else "plug-in"
-            entries.setdefault(point.name, Entry(point.value, origin))
-        return entries
+        points, notes = _plugin_points(self._entry_points)
+        for name, target, package in points:
+            taken = entries.get(name)
+            if taken is None:
+                entries[name] = Entry(target, f"plug-in {package}"[:99], plugin=package)
+            elif (taken.target, taken.plugin) != (target, package):
+                owner = "simclick itself" if taken.plugin is None else f"plug-in {taken.plugin}"
+                notes.append(f"plug-in {package}: {self.kind} {name!r} is left out: {owner} has that name")
+        return entries, notes
 
     def entry(self, name: str) -> Entry:
         """Return the entry under a name.
@@ -85,7 +120,29 @@ class Registry:
             raise ConfigError(
                 f"{self.kind} {name!r} needs {', '.join(missing)}, not installed: {entry.install_hint()}"
             )
-        return load_object(entry.target)
+        try:
+            return load_object(entry.target)
+        except ConfigError as error:
+            if entry.plugin is None:
+                raise
+            raise ConfigError(f"{self.kind} {name!r} of plug-in {entry.plugin}: {error}") from error
+
+
+def _plugin_points(group: str) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Return name, target and package of every entry point of a group, and a line for each bad package."""
+    found, notes = [], []
+    for package in importlib.metadata.distributions():
+        try:
+            # Reading metadata is slow; the file of entry points is not, and few packages have one for us.
+            if f"[{group}]" not in (package.read_text("entry_points.txt") or ""):
+                continue
+            points = [point for point in package.entry_points if point.group == group]
+            # Behind the target there may be names of extras, in brackets.
+            found += [(p.name, p.value.partition("[")[0].strip(), package.name) for p in points]
+        except Exception as error:
+            place = getattr(package, "_path", "an installed package")
+            notes.append(f"plug-in {place}: its entry points cannot be read: {type(error).__name__}: {error}")
+    return list(dict.fromkeys(found)), notes
 
 
 def load_object(target: str) -> Any:
@@ -105,10 +162,9 @@ def load_object(target: str) -> Any:
             f"target {target!r}: no module named {error.name!r}{where}; "
             "is its folder on PYTHONPATH, or its package installed?"
         ) from None
-    except Exception as error:
-        raise ConfigError(
-            f"target {target!r}: importing {module_name!r} raised {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"target {target!r}: importing {module_name!r} raised {reason}") from error
     try:
         return getattr(module, attribute)
     except AttributeError:
@@ -128,3 +184,13 @@ agents = Registry("agent", _table("simclick.baselines", "AGENTS"), "simclick.age
 annotators = Registry("annotator", _table("simclick.annotators", "ANNOTATORS"), "simclick.annotators")
 noises = Registry("noise", _table("simclick.annotators", "NOISES"), "simclick.noises")
 datasets = Registry("dataset", _table("simclick.datasets", "DATASETS"), "simclick.datasets")
+
+
+def _shipped_protocols() -> Mapping[str, Entry]:
+    folder = importlib.resources.files("simclick.conf") / "protocol"
+    names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml"))
+    return {name: Entry("simclick.protocol:load_protocol", "shipped") for name in names}
+
+
+protocols = Registry("protocol", _shipped_protocols, "simclick.protocols")
+"""Shipped protocols by name alone (`simclick.protocol.load_protocol` reads them), and those of plug-ins."""

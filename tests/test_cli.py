@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from simclick import cli
@@ -294,3 +295,25 @@ def test_report_and_replay(here: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert code == 2
     assert "no run directory" in err
     assert not (here / "page2").exists()
+
+
+def test_replay_takes_level_and_repeat(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noisy = ("dataset=phantoms", "dataset.limit=1", "protocol=click-noise-v1", "protocol.repeats=2")
+    run(capsys, "run", "agent=disc", *noisy, "protocol.budget=1", "out=one", "--quiet", "--json")
+    (case,) = pq.read_table(here / "one" / "cases.parquet")["case_id"].to_pylist()
+    code, out, _ = run(
+        capsys, "replay", "one", "--case", case, "--level", "20", "--repeat", "1", "--out", "a"
+    )
+    assert code == 0
+    assert {Path(line).name for line in out.split()} >= {"step-01.png", "episode.gif"}
+    run(capsys, "replay", "one", "--case", case, "--level", "20", "--out", "b")
+    assert (here / "a" / "step-01.png").read_bytes() != (here / "b" / "step-01.png").read_bytes()
+    for words, said in (
+        (("--level", "3"), "no level 3 in one (choices: 0, 2, 5, 10, 20, 30)"),
+        (("--level", "5", "--repeat", "2"), "no repeat 2 at level 5 in one (choices: 0 to 1)"),
+        (("--level", "much"), "argument --level: invalid float value: 'much'"),
+    ):
+        code, out, err = run(capsys, "replay", "one", "--case", case, *words, "--out", "c")
+        assert (code, out, len(err.strip().splitlines())) == (2, "", 1)
+        assert said in err
+        assert not (here / "c").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import ClassVar
 import pytest
 
 from simclick import weights
+from simclick.cli import main
 from simclick.errors import ConfigError
 from simclick.weights import Checkpoint
 
@@ -21,16 +23,22 @@ CONTENT = bytes(range(256)) * 4096
 class Handler(http.server.BaseHTTPRequestHandler):
     asked: ClassVar[list[str | None]] = []
     resumes = True
+    refuses = False
+    kind = "application/octet-stream"
 
     def do_GET(self) -> None:
         start = 0
         asked = self.headers.get("Range")
         Handler.asked.append(asked)
+        if asked and Handler.refuses:
+            self.send_error(416)
+            return
         if asked and Handler.resumes:
             start = int(asked.removeprefix("bytes=").rstrip("-"))
             self.send_response(206)
         else:
             self.send_response(200)
+        self.send_header("Content-Type", Handler.kind)
         self.end_headers()
         self.wfile.write(CONTENT[start:])
 
@@ -41,7 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("SIMCLICK_CACHE", str(tmp_path / "cache"))
-    Handler.asked, Handler.resumes = [], True
+    Handler.asked, Handler.resumes, Handler.refuses = [], True, False
     httpd = http.server.HTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=httpd.serve_forever)
     thread.start()
@@ -87,3 +95,94 @@ def test_no_server_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     register(monkeypatch, "http://127.0.0.1:9/w.pth")
     with pytest.raises(ConfigError, match=r"cannot fetch .*continues where it stopped"):
         weights.fetch("w")
+
+
+def unknown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setitem(weights.CHECKPOINTS, "w", Checkpoint("w.pth", url, None, None, "ours"))
+
+
+def test_an_unknown_sha256_is_recorded_at_the_first_fetch(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown(monkeypatch, server)
+    path = weights.fetch("w")
+    assert path.read_bytes() == CONTENT
+    record = weights.read_record(path)
+    assert record["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    assert record["official"] is False
+    right, words = weights.verify("w")
+    assert right
+    assert "as first fetched" in words
+    assert "no official SHA-256" in words
+    # The file is lost, and the server gives another one: it is refused.
+    path.unlink()
+    (path.parent / "w.pth.json").write_text(json.dumps({**record, "sha256": "0" * 64}))
+    with pytest.raises(ConfigError, match="SHA-256"):
+        weights.fetch("w")
+
+
+def test_a_transfer_of_unknown_size_that_was_whole_goes_on(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown(monkeypatch, server)
+    part = weights.cache_folder() / ".w.pth.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT)
+    Handler.refuses = True
+    assert weights.fetch("w").read_bytes() == CONTENT
+
+
+def test_a_web_page_is_no_checkpoint(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown(monkeypatch, server)
+    monkeypatch.setattr(Handler, "kind", "text/html; charset=utf-8")
+    with pytest.raises(ConfigError, match="a web page instead of the file"):
+        weights.fetch("w")
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_offline_asks_no_server(server: str, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    register(monkeypatch, server)
+    if how == "environment":
+        monkeypatch.setenv("SIMCLICK_OFFLINE", "1")
+    with pytest.raises(ConfigError, match=r"offline: w\.pth is not in the cache"):
+        weights.fetch("w", offline=True if how == "argument" else None)
+    assert Handler.asked == []
+
+
+def test_what_needs_a_browser_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"with a browser, then run simclick weights import sam_med2d FILE"):
+        weights.fetch("sam_med2d")
+
+
+def test_every_checkpoint_is_registered_whole() -> None:
+    for name, checkpoint in weights.CHECKPOINTS.items():
+        assert checkpoint.url.startswith("https://"), name
+        assert checkpoint.licence, name
+        assert checkpoint.sha256 is None or len(checkpoint.sha256) == 64
+        assert checkpoint.size or checkpoint.about, name
+
+
+def test_commands(server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    entry = Checkpoint("w.pth", server, len(CONTENT), digest, "CC BY-NC 4.0", commercial=False)
+    monkeypatch.setattr(weights, "CHECKPOINTS", {"w": entry})
+    assert main(["weights", "list"]) == 0
+    assert "CC BY-NC 4.0 NON-COMMERCIAL USE ONLY" in capsys.readouterr().out
+    assert main(["weights", "fetch", "w", "--offline"]) == 2
+    assert main(["weights", "verify"]) == 0
+    assert "nothing is in the cache" in capsys.readouterr().out
+    assert main(["weights", "fetch", "w"]) == 0
+    out, err = capsys.readouterr()
+    assert out.strip().endswith("w.pth")
+    assert "NON-COMMERCIAL USE ONLY" in err
+    assert main(["weights", "verify", "w"]) == 0
+    assert "the official file" in capsys.readouterr().out
+    (weights.cache_folder() / "w.pth").write_bytes(b"x")
+    assert main(["weights", "verify"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+    assert main(["weights", "list", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["commercial"] is False
+    assert row["path"]
+    assert main(["weights", "fetch", "v"]) == 2
+    assert "unknown checkpoint 'v'" in capsys.readouterr().err

@@ -91,6 +91,7 @@ class HybridEmbed(nn.Module):
         self.project = nn.Conv2d(widths[-1], _WIDTH, 1)
         # The sum begins as the official embedding.
         nn.init.zeros_(self.project.weight)
+        assert self.project.bias is not None
         nn.init.zeros_(self.project.bias)
 
     def forward(self, image: Tensor) -> Tensor:

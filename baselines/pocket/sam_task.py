@@ -34,9 +34,10 @@ from simclick.baselines.pocket.samples import (
 
 __all__ = ["SamTask", "decode_many"]
 
-_HEAVIEST = 15.0
-"""Most that an object pixel weighs in the cross entropy. Where small objects weigh less, and with the focal
-loss of the paper, so small a network was seen to stay with empty masks."""
+_HEAVIEST, _HEAVIEST_LAST = 15.0, 3.0
+"""Most that an object pixel weighs in the cross entropy, at small and at full input size. Where small objects
+weigh less from the start, and with the focal loss of the paper, so small a network was seen to stay with
+empty masks; where they weigh as much to the end, masks are too large."""
 _CROPPED = 0.4
 """Share of samples that are a crop of their picture, and so larger objects."""
 _CROPPED_SMALL = 0.75
@@ -136,7 +137,8 @@ class SamTask(Task):
             image, masks = self._picture(rng, side)
             height, width = image.shape[:2]
             drawn.sizes.append((height, width))
-            drawn.images[b, :, :height, :width] = torch.as_tensor(np.ascontiguousarray(image)).permute(2, 0, 1)
+            planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+            drawn.images[b, :, :height, :width] = torch.as_tensor(planes)
             for k in range(self.prompts):
                 mask = masks[(k + int(rng.integers(len(masks)))) % len(masks)]
                 drawn.truths[b * self.prompts + k, :height, :width] = torch.as_tensor(mask)
@@ -249,16 +251,17 @@ class SamTask(Task):
 
     def _mask_loss(self, logits: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
         """Return cross entropy and Dice loss of each mask, Float[N]."""
+        heaviest = _HEAVIEST if truth.shape[-1] < STORED else _HEAVIEST_LAST
         # Padding is no part of the picture: a very low logit there costs Dice nothing.
         dice = self._dice(logits.masked_fill(inside == 0, -30.0)[:, None], truth[:, None])
-        return _balanced(logits, truth, inside) + dice.flatten(1).mean(dim=1)
+        return _balanced(logits, truth, inside, heaviest) + dice.flatten(1).mean(dim=1)
 
 
-def _balanced(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
+def _balanced(logits: Tensor, wanted: Tensor, valid: Tensor, heaviest: float) -> Tensor:
     """Return the cross entropy of each mask, object and background weighing the same (up to a bound)."""
     inside = (wanted * valid).sum(dim=(1, 2), keepdim=True)
     outside = ((1 - wanted) * valid).sum(dim=(1, 2), keepdim=True)
-    heavy = (outside / inside.clamp(min=1.0)).clamp(1.0, _HEAVIEST)
+    heavy = (outside / inside.clamp(min=1.0)).clamp(1.0, heaviest)
     weight = torch.where(wanted > 0, heavy, torch.ones_like(heavy)) * valid
     loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weight
     return loss.sum(dim=(1, 2)) / weight.sum(dim=(1, 2))
@@ -296,4 +299,5 @@ def _prompts(sam: Sam, drawn: Drawn, logits: Tensor | None, device: torch.device
         grid = sam.prompt_encoder.image_embedding_size
         none = sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
         return tokens, none.expand(len(tokens), -1, *grid)
-    return tokens, sam.prompt_encoder.mask_downscaling(logits[:, None])
+    dense: Tensor = sam.prompt_encoder.mask_downscaling(logits[:, None])
+    return tokens, dense

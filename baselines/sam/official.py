@@ -11,13 +11,18 @@ from segment_anything.modeling import Sam
 from simclick import weights
 from simclick.agent import AgentInfo
 from simclick.baselines.sam.checkpoints import load_weights
+from simclick.baselines.sam.devices import resolve_device
 from simclick.baselines.sam.everything import EverythingOptions
-from simclick.baselines.sam.predictor import SamAgent, SamOptions
-from simclick.errors import ConfigError
+from simclick.baselines.sam.predictor import SamAgent, SamOptions, encoder_settings
+from simclick.citations import bibtex
 
-__all__ = ["SamVitB", "SamVitH", "SamVitL"]
+__all__ = ["SamVitB", "SamVitH", "SamVitL", "checkpoint_path", "resolve_device"]
 
 _RANDOM_SEED = 0
+_OVERLAP = dict.fromkeys(
+    ("phantoms", "mni152", "cosmos", "sam_med2d", "medscribble"),
+    "none known: trained on natural photographs",
+)
 
 
 class _OfficialSam(SamAgent):
@@ -39,6 +44,9 @@ class _OfficialSam(SamAgent):
         box_nms_thresh: Most overlap of boxes.
         crop_layers: Layers of crops.
         min_mask_region_area: Smallest island or hole, in pixels.
+        decoder: See `SamOptions`.
+        attention: See `SamOptions`.
+        compile: See `SamOptions`.
 
     Raises:
         ConfigError: On a bad option, or a checkpoint that is missing or does not fit.
@@ -62,6 +70,9 @@ class _OfficialSam(SamAgent):
         box_nms_thresh: float = 0.7,
         crop_layers: int = 0,
         min_mask_region_area: int = 0,
+        decoder: str = "torch",
+        attention: str = "auto",
+        compile: bool = False,
     ) -> None:
         name = f"sam_{self.size}"
         everything = EverythingOptions(
@@ -73,8 +84,18 @@ class _OfficialSam(SamAgent):
             crop_layers,
             min_mask_region_area,
         )
-        options = SamOptions(multimask, feed_logits, resolve_device(device), dtype, encoder_batch, everything)
-        path = self._path(name, checkpoint, fetch)
+        options = SamOptions(
+            multimask,
+            feed_logits,
+            resolve_device(device),
+            dtype,
+            encoder_batch,
+            everything,
+            decoder,
+            attention,
+            compile,
+        )
+        path = checkpoint_path(name, checkpoint, fetch)
         model = self._model(path, name)
         info = AgentInfo(
             name=name,
@@ -87,24 +108,22 @@ class _OfficialSam(SamAgent):
                 "device": options.device,
                 "image_size": model.image_encoder.img_size,
                 "everything": everything.settings(),
+                **({} if decoder == "torch" else {"decoder": decoder}),
+                **encoder_settings(model.image_encoder, options),
             },
             parameters=sum(p.numel() for p in model.parameters()),
+            image_size=model.image_encoder.img_size,
             training_data="random weights" if path is None else "SA-1B (11 million natural images)",
+            overlap={} if path is None else _OVERLAP,
+            family="promptable",
             licence="Apache-2.0",
             weights_sha256=None if path is None else weights.sha256_of(path),
             random_weights=path is None,
             uses_previous=feed_logits,
             source="Kirillov et al., Segment Anything, ICCV 2023",
+            citation=bibtex("kirillov2023sam"),
         )
         super().__init__(model, info, options)
-
-    @staticmethod
-    def _path(name: str, checkpoint: str | None, fetch: bool) -> Path | None:
-        if checkpoint == "random":
-            return None
-        if checkpoint is not None:
-            return Path(checkpoint).expanduser()
-        return weights.fetch(name) if fetch else weights.find(name)
 
     def _model(self, path: Path | None, name: str) -> Sam:
         with torch.random.fork_rng(devices=[]):
@@ -133,17 +152,19 @@ class SamVitH(_OfficialSam):
     size = "vit_h"
 
 
-def resolve_device(device: str) -> str:
-    """Return ``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+def checkpoint_path(name: str, checkpoint: str | None, fetch: bool) -> Path | None:
+    """Return where an agent's weights are, or None for random ones.
+
+    Args:
+        name: Name of the official checkpoint in `simclick.weights.CHECKPOINTS`.
+        checkpoint: The agent's option: a file, ``random``, or None for the official one.
+        fetch: Fetch the official one where the cache lacks it.
 
     Raises:
-        ConfigError: On another name, or where there is no such device.
+        ConfigError: When the official one is not there; says what to do.
     """
-    available = torch.cuda.is_available()
-    if device == "auto":
-        return "cuda" if available else "cpu"
-    if device not in {"cpu", "cuda"}:
-        raise ConfigError(f"agent.device={device}: must be auto, cpu or cuda")
-    if device == "cuda" and not available:
-        raise ConfigError("agent.device=cuda: torch finds no CUDA device here; use cpu or auto")
-    return device
+    if checkpoint == "random":
+        return None
+    if checkpoint is not None:
+        return Path(checkpoint).expanduser()
+    return weights.fetch(name) if fetch else weights.find(name)

@@ -25,13 +25,16 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
 from simclick.baselines.sam.everything import EverythingOptions, segment_everything
+from simclick.baselines.sam.fast.attention import ATTENTIONS
+from simclick.baselines.sam.fast.encoder import fast_encoder, form_of
 from simclick.errors import ConfigError
 from simclick.prompts import Prompt
 
-__all__ = ["DTYPES", "MULTIMASK", "SamAgent", "SamOptions"]
+__all__ = ["DECODERS", "DTYPES", "MULTIMASK", "SamAgent", "SamOptions", "encoder_settings"]
 
 MULTIMASK = ("first-click", "always", "never")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DECODERS = ("torch", "onnx")
 _BATCH = {"cpu": 4, "cuda": 64}
 """Requests per decode; on a CPU larger batches were measured to be slower per request."""
 
@@ -48,6 +51,12 @@ class SamOptions:
         dtype: ``fp32``, ``bf16`` or ``fp16``, by autocast.
         encoder_batch: Images per encode.
         everything: How a request to segment everything is answered.
+        decoder: ``torch``, or ``onnx`` for a graph made from the weights (clicks and boxes; Everything mode
+            stays on torch).
+        attention: How the encoder attends: ``plain`` is the official code; the others are fused and equal
+            to it within rounding (`simclick.baselines.sam.fast.attention`); ``auto`` is ``plain`` except in
+            half precision on a GPU.
+        compile: Whether the encoder's blocks are compiled at the first image of a batch size.
     """
 
     multimask: str = "first-click"
@@ -56,14 +65,27 @@ class SamOptions:
     dtype: str = "fp32"
     encoder_batch: int = 1
     everything: EverythingOptions = field(default_factory=EverythingOptions)
+    decoder: str = "torch"
+    attention: str = "auto"
+    compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.attention not in ATTENTIONS:
+            raise ConfigError(f"agent.attention={self.attention}: must be one of {', '.join(ATTENTIONS)}")
+        if self.attention in {"flex", "triton"} and self.device == "cpu":
+            raise ConfigError(
+                f"agent.attention={self.attention}: needs agent.device=cuda; use auto or folded"
+            )
+        if not isinstance(self.compile, bool):
+            raise ConfigError(f"agent.compile={self.compile}: must be true or false")
         if self.multimask not in MULTIMASK:
             raise ConfigError(f"agent.multimask={self.multimask}: must be one of {', '.join(MULTIMASK)}")
         if not isinstance(self.feed_logits, bool):
             raise ConfigError(f"agent.feed_logits={self.feed_logits}: must be true or false")
         if self.dtype not in DTYPES:
             raise ConfigError(f"agent.dtype={self.dtype}: must be one of {', '.join(DTYPES)}")
+        if self.decoder not in DECODERS:
+            raise ConfigError(f"agent.decoder={self.decoder}: must be one of {', '.join(DECODERS)}")
         if self.dtype == "fp16" and self.device == "cpu":
             raise ConfigError("agent.dtype=fp16: needs agent.device=cuda; on a CPU use fp32 or bf16")
         if (
@@ -116,7 +138,19 @@ class SamAgent(Agent):
         self.options = options
         self.batch = _BATCH[options.device]
         self.model = model.to(options.device).eval().requires_grad_(False)
-        self._resize = ResizeLongestSide(model.image_encoder.img_size)
+        self._resize: Any = ResizeLongestSide(model.image_encoder.img_size)
+        self._graph: Any = None
+        if options.decoder == "onnx":
+            from simclick.baselines.sam.onnx_decoder import OnnxDecoder
+
+            self._graph = OnnxDecoder(self.model, options.device)
+        self._encoder = fast_encoder(
+            self.model.image_encoder,
+            options.attention,
+            options.device,
+            DTYPES[options.dtype],
+            options.compile,
+        )
 
     @torch.inference_mode()
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Embedding]:
@@ -129,8 +163,8 @@ class SamAgent(Agent):
             tensors = [torch.as_tensor(r, device=self.options.device).permute(2, 0, 1) for r in resized]
             padded = torch.stack([self.model.preprocess(t) for t in tensors])
             with self._autocast():
-                features = self.model.image_encoder(padded)
-            for image, small, one in zip(chunk, resized, features.float().split(1), strict=True):
+                features = self._encoder(padded)
+            for image, small, one in zip(chunk, resized, torch.split(features.float(), 1), strict=True):
                 handles.append(Embedding(image, _Features(one, small.shape[:2])))
         return handles
 
@@ -188,6 +222,25 @@ class SamAgent(Agent):
         self, image: _Features, size: tuple[int, int], questions: Sequence[_Question]
     ) -> list[Prediction]:
         """Decode questions of one form on one image."""
+        decode = self._by_torch if self._graph is None else self._by_graph
+        low, scores = decode(image, questions)
+        low = low.float()
+        rated: NDArray[np.float32] = scores.float().cpu().numpy()
+        full = self.model.postprocess_masks(low, image.input_size, size) > self.model.mask_threshold
+        masks = full.cpu().numpy()
+        return [Prediction(masks[i], rated[i], list(low[i])) for i in range(len(questions))]
+
+    def _by_graph(
+        self, image: _Features, questions: Sequence[_Question]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        answers = [
+            self._graph(image.features, q.points, q.labels, q.box, q.logits, q.multimask) for q in questions
+        ]
+        return torch.stack([low for low, _ in answers]), torch.stack([scores for _, scores in answers])
+
+    def _by_torch(
+        self, image: _Features, questions: Sequence[_Question]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         device, first = self.options.device, questions[0]
         points = boxes = logits = None
         if len(first.points):
@@ -212,12 +265,16 @@ class SamAgent(Agent):
                 dense_prompt_embeddings=dense,
                 multimask_output=first.multimask,
             )
-        low, scores = low.float(), scores.float().cpu().numpy()
-        full = self.model.postprocess_masks(low, image.input_size, size) > self.model.mask_threshold
-        masks = full.cpu().numpy()
-        return [Prediction(masks[i], scores[i], list(low[i])) for i in range(len(questions))]
+        return low, scores
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.options.dtype == "fp32":
             return nullcontext()
         return torch.autocast(self.options.device, dtype=DTYPES[self.options.dtype])
+
+
+def encoder_settings(encoder: torch.nn.Module, options: SamOptions) -> dict[str, Any]:
+    """Return how the encoder runs where that is not the official code, for `AgentInfo.settings`."""
+    form = form_of(encoder, options.attention, options.device, DTYPES[options.dtype])
+    used = {"attention": form, "compile": options.compile}
+    return {name: value for name, value in used.items() if value not in ("plain", False)}

@@ -8,12 +8,15 @@ by itself; a shard that kills its worker twice becomes failure rows.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
@@ -74,6 +77,7 @@ class Engine:
         done = directory.done
         todo = [index for index in range(len(plan.shards)) if index not in done]
         if self.workers == 1 or len(todo) <= 1:
+            agent.log_to(directory.path)
             rules = Rules(plan.protocol, plan.seed)
             lockstep = Lockstep(agent, dataset, rules, save_masks=plan.save_masks, on_step=progress)
             with numeric_threads(self.threads):
@@ -90,7 +94,7 @@ class Engine:
         specs: tuple[AgentSpec, DatasetSpec],
         progress: Progress,
     ) -> None:
-        job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self.threads)
+        job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self.threads, directory.path)
 
         def keep(index: int, rows: Rows) -> None:
             directory.commit(index, rows)
@@ -145,6 +149,7 @@ class _Job:
     seed: int
     save_masks: bool
     threads: int
+    folder: Path
 
 
 _lockstep: Lockstep | None = None
@@ -153,11 +158,20 @@ _lockstep: Lockstep | None = None
 
 def _start_worker(job: _Job) -> None:
     global _lockstep
+    Thread(target=_end_with_parent, daemon=True).start()
     agent_spec, dataset_spec = job.specs
     agent = agent_spec.make()
+    agent.log_to(job.folder)
     _limit_threads(job.threads)
     rules = Rules(job.protocol, job.seed)
     _lockstep = Lockstep(agent, dataset_spec.make(), rules, save_masks=job.save_masks)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone: a killed run must not leave workers that wait for ever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(shard: Sequence[Block]) -> Rows:

@@ -238,9 +238,9 @@ class Lockstep:
         episode.answer(selection.mask, selection.overlap)
         self._hold(track, selection.oracle_dice, selection.chosen, len(selection.masks), predict, annotate)
         if self.save_masks:
-            for candidate, mask in enumerate(selection.masks):
+            for candidate, (mask, score) in enumerate(zip(selection.masks, selection.scores, strict=True)):
                 counts = encode_runs(mask).counts
-                track.rows.add("masks", *track.key, episode.step, candidate, counts)
+                track.rows.add("masks", *track.key, episode.step, candidate, counts, score)
 
     def _fail(self, track: _Track, annotate: float, predict: float, error: str) -> None:
         track.episode.fail(error)

@@ -19,6 +19,7 @@ from simclick.agent import Agent, AgentInfo
 from simclick.case import Case
 from simclick.datasets.base import Dataset, DatasetInfo, Skipped
 from simclick.errors import ConfigError, DataError
+from simclick.metrics.attributes import attributes
 from simclick.protocol import Protocol
 
 __all__ = ["MAX_SHARDS", "Block", "Plan", "PlannedCase", "make_plan"]
@@ -44,7 +45,7 @@ class PlannedCase:
         area: Truth pixels.
         sha256: Content hash.
         image_sha256: Hash of the image alone.
-        factors: Recorded factors.
+        factors: What `simclick.metrics.attributes` measures, and the case's own factors, which win.
     """
 
     reference: Any
@@ -76,7 +77,7 @@ class PlannedCase:
             int(np.count_nonzero(case.truth)),
             case.sha256(),
             case.image_sha256(),
-            dict(case.factors),
+            {**attributes(case.image, case.truth), **case.factors},
         )
 
 

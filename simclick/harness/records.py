@@ -82,6 +82,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("step", pa.int32()),
             ("candidate", pa.int32()),
             ("counts", pa.list_(pa.uint32())),  # column-major run lengths, zeros first
+            ("score", pa.float64()),  # the agent's own
         ]
     ),
 }

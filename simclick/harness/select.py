@@ -38,6 +38,7 @@ class Selection:
         overlap: What `Ground.overlap` says of the chosen mask.
         masks: Bool[K, H, W], all candidates.
         oracle_dice: Best Dice among the candidates.
+        scores: The agent's own score of each candidate.
     """
 
     mask: NDArray[np.bool_]
@@ -46,6 +47,7 @@ class Selection:
     overlap: tuple[int, int]
     masks: NDArray[np.bool_]
     oracle_dice: float
+    scores: tuple[float, ...]
 
 
 def candidate_masks(prediction: Prediction, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -107,7 +109,7 @@ def select(prediction: Prediction, rule: str, ground: Ground) -> Selection:
             by = dices
         chosen = by.index(max(by))
     memory = None if memories is None else memories[chosen]
-    return Selection(masks[chosen].copy(), memory, chosen, overlaps[chosen], masks, max(dices))
+    return Selection(masks[chosen].copy(), memory, chosen, overlaps[chosen], masks, max(dices), tuple(scores))
 
 
 def _scores(prediction: Prediction, n: int) -> list[float]:

@@ -87,11 +87,14 @@ def _film(run: Run, case_id: str, level: float | None, repeat: int) -> Film:
     levels = list(dict.fromkeys(mine["level"]))
     wanted = float(run.description["protocol"]["levels"][0]) if level is None else float(level)
     if wanted not in levels:
-        choices = ", ".join(f"{value:g}" for value in levels)
-        raise ConfigError(f"level {wanted:g} is not in {run.path} (choices: {choices})")
+        choices = ", ".join(f"{value:g}" for value in sorted(levels))
+        raise ConfigError(f"case {case_id!r} has no level {wanted:g} in {run.path} (choices: {choices})")
     repeats = sorted(mine.loc[mine["level"] == wanted, "repeat"])
     if repeat not in repeats:
-        raise ConfigError(f"repeat {repeat} is not in {run.path} (choices: 0 to {repeats[-1]})")
+        choices = f"0 to {repeats[-1]}" if len(repeats) > 1 else str(repeats[0])
+        raise ConfigError(
+            f"case {case_id!r} has no repeat {repeat} at level {wanted:g} in {run.path} (choices: {choices})"
+        )
     return load_films(run, [(case_id, wanted, repeat)])[0]
 
 

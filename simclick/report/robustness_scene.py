@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from simclick import registry
+from simclick.errors import SimclickError
 from simclick.report.grid import Value
 from simclick.report.runs import Section
 from simclick.report.style import Look
 
-__all__ = ["Scene", "shortened", "strong"]
+__all__ = ["Scene", "dose_of", "shortened", "strong", "unit_of"]
 
 _UNITS = {"fraction": "diameters", "extent": "sides of the object", "box": "sides of the box"}
 
@@ -62,8 +64,7 @@ class Scene:
 
     def dose(self, level: float) -> str:
         """Return a level in words."""
-        unit = _UNITS.get(self.unit, self.unit)
-        return f"{level:g} {unit}" if unit else f"level {level:g}"
+        return dose_of(self.unit, level)
 
     def rows(self, outcome: str, statistic: str) -> pd.DataFrame:
         """Return the rows of a statistic over all cases."""
@@ -98,6 +99,23 @@ class Scene:
                 value = strong(Value(sign * float(row["difference"]), low, high))
                 return value, float(row["p_holm"]), str(row["note"])
         return Value(), math.nan, "no common case"
+
+
+def unit_of(section: Section) -> str:
+    """Return what a level counts: as set, else the noise's default, "" where it has no unit."""
+    options = section.protocol["noise_options"]
+    if "unit" in options:
+        return str(options["unit"])
+    try:
+        return str(getattr(registry.noises.load(str(section.protocol["noise"])), "unit", ""))
+    except SimclickError:  # a plug-in's noise that is not installed here
+        return ""
+
+
+def dose_of(unit: str, level: float) -> str:
+    """Return a level in words."""
+    name = _UNITS.get(unit, unit)
+    return f"{level:g} {name}" if name else f"level {level:g}"
 
 
 def strong(value: Value) -> Value:

@@ -43,8 +43,10 @@ def _losers(scene: Scene) -> Iterator[str]:
         parts.append(f"{agent} {verb}{_with_interval(_loss(scene, agent, top))} of {base:.2f}{what}")
     noise = scene.section.protocol["noise"]
     yield f"At {noise} {scene.dose(top)} and after {scene.spent(scene.last)}, {listed(parts)}."
-    if not _loss(scene, agents[0], top).has_interval:
-        yield "How sure that is cannot be said: there are no intervals (the tables say why)."
+    unsure = [agent for agent in shown if not _loss(scene, agent, top).has_interval]
+    if unsure:
+        whom = "" if len(unsure) == len(shown) else f" for {listed(unsure)}"
+        yield f"How sure that is cannot be said{whom}: there are no intervals (the tables say why)."
 
 
 def _loss(scene: Scene, agent: str, level: float) -> Value:
@@ -59,6 +61,9 @@ def _surely(scene: Scene) -> Iterator[str]:
     difference, p, note = scene.pair("dose_area", most, least)
     if math.isnan(difference.value):
         return
+    if difference.value < 0:  # on the cases that both have the order may be the other one
+        most, least = least, most
+        difference, p, note = scene.pair("dose_area", most, least)
     text = f"On average over all levels {most} loses {_with_interval(difference)} more than {least}"
     yield f"{text}; {_verdict(difference, p, note)}."
 

@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from simclick import registry
-from simclick.errors import SimclickError
 from simclick.report.grid import Column, Grid, Row, Value
 from simclick.report.robustness_figures import robustness_pictures
-from simclick.report.robustness_scene import Scene, strong
+from simclick.report.robustness_scene import Scene, strong, unit_of
 from simclick.report.robustness_words import robustness_words
 from simclick.report.runs import Section
 from simclick.report.study import Study
@@ -37,7 +35,7 @@ def robustness_study(section: Section, looks: Mapping[str, Look]) -> Study | Non
         return None
     episodes, steps = (t[t["agent"].isin(agents)] for t in (section.episodes, section.steps))
     pairs = fragility_pairs(episodes, steps, section.budget)
-    scene = Scene(section, table, pairs, tuple(agents), _unit(section), looks)
+    scene = Scene(section, table, pairs, tuple(agents), unit_of(section), looks)
     variance = variance_table(episodes, steps, section.budget, "final_dice")
     name = slug(section.stem, "robustness")
     grids = [_level_grid(scene, name), _worst_grid(scene, name)]
@@ -55,17 +53,6 @@ def robustness_study(section: Section, looks: Mapping[str, Look]) -> Study | Non
         grids=grids,
         pictures=robustness_pictures(scene),
     )
-
-
-def _unit(section: Section) -> str:
-    """Return what a level counts: as set, else the noise's default, "" where it has no unit."""
-    options = section.protocol["noise_options"]
-    if "unit" in options:
-        return str(options["unit"])
-    try:
-        return str(getattr(registry.noises.load(str(section.protocol["noise"])), "unit", ""))
-    except SimclickError:  # a plug-in's noise that is not installed here
-        return ""
 
 
 def _order(section: Section, table: pd.DataFrame) -> list[str]:
@@ -103,12 +90,17 @@ def _grid(scene: Scene, name: str, title: str, columns: Sequence[Column],
     rows = tuple(Row(agent, cells[agent], marks, part) for agent, marks, part in _rows(scene))
     shown = scene.rows(scene.last, "mean")
     cases, groups = (int(shown[column].max()) for column in ("n_cases", "n_groups"))
-    why = sorted({str(note) for note in shown["note"] if "needs" in str(note)})
+    lacking = shown[shown["note"].astype(str).str.contains("needs")]
+    why = [
+        f"{note}" + ("" if len(some) == len(shown) else f" ({', '.join(sorted(some['agent'].unique()))})")
+        for note, some in lacking.groupby("note", sort=True)
+    ]
     repeats = section.protocol["repeats"]
     basis = f"{cases} cases in {groups} groups, {repeats} repeats a level, seed {section.seed}."
     brackets = "Brackets: 95 % interval, studentised bootstrap over groups."
-    sure = f"No intervals: {'; '.join(why)}." if why else brackets
-    return Grid(name, title, "agent", tuple(columns), rows, (*notes, basis, sure))
+    sure = (f"No intervals: {'; '.join(why)}.",) if why else ()
+    said = (brackets,) if len(lacking) < len(shown) else ()
+    return Grid(name, title, "agent", tuple(columns), rows, (*notes, basis, *said, *sure))
 
 
 def _level_grid(scene: Scene, name: str) -> Grid:
@@ -227,6 +219,8 @@ def _variance_grid(scene: Scene, variance: pd.DataFrame, name: str) -> Grid:
         f"Of Dice after {scene.spent(scene.last)} at {scene.dose(top)}. Shares: components of variance "
         "over agents, cases and the draws that all agents share. Reliability: intraclass correlation, 1 "
         "where another draw of the same noise changes nothing.",
+        "Brackets: 95 % interval over groups (percentiles and jackknife); with few groups a rough guide.",
+        *(f"{note[:1].upper()}{note[1:]}." for note in sorted(set(shown["note"]) - {""})),
     )
     columns = (Column("value", "share", "share"),)
     return Grid(f"{name}_variance", "Where the variance comes from", "source", columns, tuple(rows), notes)

@@ -21,6 +21,7 @@ __all__ = [
     "breakdown_grid",
     "clicks_grid",
     "dice_grid",
+    "oracle_grids",
     "pairs_grid",
     "slug",
     "surface_grid",
@@ -53,7 +54,7 @@ def board_grids(board: Board) -> dict[str, list[Grid]]:
     subsets = ("target", "modality") if board.dataset else ("dataset", "modality", "target")
     shown = (("area", None), ("dice", float(_middle(board.costs))), ("noc", 0.90))
     return {
-        "main": [dice_grid(board), clicks_grid(board)],
+        "main": [dice_grid(board), *oracle_grids(board), clicks_grid(board)],
         "pairs": [pairs_grid(board, statistic, at) for statistic, at in pairs],
         "breakdown": [
             breakdown_grid(board, by, statistic, at)
@@ -96,6 +97,34 @@ def dice_grid(board: Board) -> Grid:
     measures = [*_measures("dice", board.costs), ("area", None)]
     title = f"Dice after a number of clicks on {board.phrase}"
     return _grid(board, "dice", title, [*columns, *_COUNTS], _rows(board, measures), measures)
+
+
+def oracle_grids(board: Board) -> list[Grid]:
+    """Return the chosen mask's Dice beside the best candidate's; nothing where no agent gave a better one.
+
+    Under a protocol that chooses with the truth both are the same, and there is no table.
+    """
+    rule = str(board.section.protocol["select"])
+    values = board.numbers.value
+    gaps = [
+        values(s.label, "oracle_dice", cost).value - values(s.label, "dice", cost).value
+        for s in board.standings
+        for cost in board.costs
+    ]
+    if rule == "oracle" or not any(gap > 1e-9 for gap in gaps):
+        return []
+    columns = []
+    for cost in board.costs:
+        over = f"Dice after {cost} click{'' if cost == 1 else 's'}"
+        columns.append(Column(f"dice@{cost}", f"by {rule}", "dice", over))
+        columns.append(Column(f"oracle_dice@{cost}", "oracle", "dice", over))
+    measures = [*_measures("dice", board.costs), *_measures("oracle_dice", board.costs)]
+    note = (
+        f"By {rule}: the mask that the protocol's rule chose among an agent's candidates. Oracle: the best "
+        "of the same step's candidates by the truth, a bound for choosing; prompts followed the chosen one."
+    )
+    title = f"The chosen mask beside the best candidate on {board.phrase}"
+    return [_grid(board, "oracle", title, columns, _rows(board, measures), measures, [note])]
 
 
 def average_grid(board: Board) -> Grid:

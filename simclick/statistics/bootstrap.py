@@ -52,6 +52,7 @@ __all__ = [
     "median_interval",
     "percentile_interval",
     "resampled_groups",
+    "resampled_means",
     "studentised_bootstrap",
 ]
 
@@ -374,6 +375,25 @@ def resampled_groups(g: int, resamples: int, seed: int) -> Iterator[_Float]:
         yield _kept(g, resamples, seed)
         return
     yield from _drawn(g, resamples, seed)
+
+
+def resampled_means(
+    values: _Float, groups: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = 0
+) -> _Float:
+    """Return the means over cases in each resample of whole groups, Float64[B, ...].
+
+    Args:
+        values: Float64[n, ...], without NaN.
+        groups: Int64[n], the number of each case's group, from 0 without gaps.
+        resamples: Number of resamples.
+        seed: Their seed.
+    """
+    g = int(groups.max()) + 1
+    sums = np.zeros((g, int(np.prod(values.shape[1:], dtype=np.int64))))
+    np.add.at(sums, groups, values.reshape(len(values), -1))
+    counts = np.bincount(groups, minlength=g).astype(np.float64)
+    means = [(w @ sums) / (w @ counts)[:, None] for w in resampled_groups(g, resamples, seed)]
+    return np.concatenate(means).reshape(-1, *values.shape[1:])
 
 
 @lru_cache(maxsize=32)

@@ -19,15 +19,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simclick.statistics.bootstrap import (
-    RESAMPLES,
+    Interval,
     mean_intervals,
     percentile_interval,
-    resampled_groups,
+    resampled_means,
 )
 from simclick.statistics.measures import by_protocol
 from simclick.statistics.summary import DECIMALS, group_codes
 
-__all__ = ["crossing_table", "difference_curves", "overtaking"]
+__all__ = ["crossing_interval", "crossing_table", "difference_curves", "overtaking"]
 
 _BOARD = ["protocol", "protocol_digest", "noise", "level"]
 _CASE = ["dataset", "case_id", "group"]
@@ -43,6 +43,22 @@ def overtaking(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     # From the right: how many costs up to the end are all behind.
     run = np.cumprod(behind[:, ::-1], axis=1).sum(axis=1)
     return np.where(run > 0, differences.shape[1] - run + 1, np.inf)
+
+
+def crossing_interval(
+    differences: NDArray[np.float64], groups: NDArray[np.int64], *, seed: int = 0
+) -> tuple[Interval, float]:
+    """Return the crossing of two agents with its interval, and the share of resamples without one.
+
+    Args:
+        differences: Float64[n, budget], leader minus other of each case at costs 1, 2, ….
+        groups: Int64[n], the number of each case's group, from 0 without gaps.
+        seed: Seed of the resamples.
+    """
+    value = float(overtaking(differences.mean(axis=0)[None].round(12))[0])
+    costs = overtaking(resampled_means(differences, groups, seed=seed).round(12))
+    found = percentile_interval(value, costs, len(differences), int(groups.max()) + 1)
+    return found, float(np.isinf(costs).mean()) if not found.note else np.nan
 
 
 def crossing_table(
@@ -64,11 +80,7 @@ def crossing_table(
         names = (table["agent_a"], table["agent_b"])
         if mean[1 + apart[0]] < 0:
             difference, mean, names = -difference, -mean, names[::-1]
-        resampled = _resampled(difference[:, 1:], codes, seed)
-        costs = overtaking(resampled.round(12))
-        value = float(overtaking(mean[None, 1:])[0])
-        found = percentile_interval(value, costs, len(difference), int(codes.max()) + 1)
-        never = float(np.isinf(costs).mean()) if not found.note else np.nan
+        found, never = crossing_interval(difference[:, 1:], codes, seed=seed)
         rows.append(
             {**where, "leader": names[0], "other": names[1], **vars(found), "never": round(never, DECIMALS)}
         )
@@ -111,12 +123,3 @@ def _pairs(episodes: pd.DataFrame, steps: pd.DataFrame, budget: int | Mapping[st
                 codes = group_codes(common.to_frame(index=False))
                 names = {"agent_a": one, "agent_b": other}
                 yield where, a.loc[common].to_numpy(), b.loc[common].to_numpy(), names, codes
-
-
-def _resampled(values: NDArray[np.float64], codes: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    g = int(codes.max()) + 1
-    sums = np.stack([np.bincount(codes, column, g) for column in values.T], axis=1)
-    counts = np.bincount(codes, minlength=g).astype(np.float64)
-    return np.concatenate(
-        [(weights @ sums) / (weights @ counts)[:, None] for weights in resampled_groups(g, RESAMPLES, seed)]
-    )

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import RESAMPLES, percentile_interval, resampled_groups
+from simclick.statistics.bootstrap import percentile_interval, resampled_means
 from simclick.statistics.measures import episode_table
 from simclick.statistics.summary import DECIMALS, group_codes
 
@@ -105,16 +105,8 @@ def _resampled(
     values: NDArray[np.float64], codes: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return means Float64[C, A], and Float64[B, C, A] in each resample of groups."""
-    g = int(codes.max()) + 1
-    flat = values.reshape(len(values), -1)
-    sums = np.stack([np.bincount(codes, column, g) for column in flat.T], axis=1)
-    counts = np.bincount(codes, minlength=g).astype(np.float64)
-    blocks = [
-        (weights @ sums) / (weights @ counts)[:, None] for weights in resampled_groups(g, RESAMPLES, seed)
-    ]
     # Rounded, so that means that are equal but for rounding tie.
-    resampled = np.concatenate(blocks).reshape(-1, *values.shape[1:]).round(12)
-    return values.mean(axis=0).round(12), resampled
+    return values.mean(axis=0).round(12), resampled_means(values, codes, seed=seed).round(12)
 
 
 def _ranks(

@@ -174,7 +174,7 @@ def _rounded(table: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:
     return table
 
 
-def first_click_cases(episodes: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+def first_click_cases(episodes: pd.DataFrame, steps: pd.DataFrame, *, at: int = 1) -> pd.DataFrame:
     """Return how Dice after the first click varies over the repeats of a case (after RClicks' User@1).
 
     RClicks gives mean and standard deviation of IoU over the first clicks of real people, per image; here
@@ -183,28 +183,31 @@ def first_click_cases(episodes: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFra
     Args:
         episodes: Rows of ``episodes`` tables.
         steps: Rows of ``steps`` tables.
+        at: What the first prompt costs; 2 for a box.
 
     Returns:
         One row per cell and case: the cell (`CELL`), ``dataset case_id group``; ``n_repeats``; ``mean``,
-        ``sd`` (n - 1; NaN with one repeat), ``lowest`` and ``highest`` of D(1), Dice at cost 1 (0 for a
-        prompt that costs more).
+        ``sd`` (n - 1; NaN with one repeat), ``lowest`` and ``highest`` of D(at), Dice at that cost (0 for
+        a prompt that costs more).
     """
-    table = episode_table(episodes, steps, 1, (), (1,))
-    grouped = table.groupby([*CELL, *_CASE], sort=True, dropna=False)["dice@1"]
+    table = episode_table(episodes, steps, at, (), (at,))
+    grouped = table.groupby([*CELL, *_CASE], sort=True, dropna=False)[f"dice@{at}"]
     numbers = {"mean": grouped.mean(), "sd": grouped.std(), "lowest": grouped.min(), "highest": grouped.max()}
     out = pd.DataFrame({"n_repeats": grouped.size(), **numbers}).reset_index()
     return _rounded(out, list(numbers))
 
 
-def first_click_table(episodes: pd.DataFrame, steps: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
+def first_click_table(
+    episodes: pd.DataFrame, steps: pd.DataFrame, *, at: int = 1, seed: int = 0
+) -> pd.DataFrame:
     """Return the means over cases of `first_click_cases`, with intervals over groups.
 
     Returns:
         Columns: the cell; ``subset subset_value``; ``statistic`` (``mean``, ``sd``, ``lowest``, ``highest``:
-        of D(1) over repeats, then the mean over cases); ``unit`` (``dice``); ``value low high n_cases
+        of D(at) over repeats, then the mean over cases); ``unit`` (``dice``); ``value low high n_cases
         n_groups note``. Lowest and highest depend on the number of repeats.
     """
-    cases = first_click_cases(episodes, steps)
+    cases = first_click_cases(episodes, steps, at=at)
     statistics = ["mean", "sd", "lowest", "highest"]
     rows: list[dict[str, Any]] = []
     for values, mine in cases.groupby(list(CELL), sort=True, dropna=False):

@@ -9,23 +9,26 @@ all random, AP with what is left. Components are the analysis of variance's (met
 are equated with their expectations, negative components are set to 0. Agents are few, so ``agent`` says
 little beyond the agents at hand. Prompt reliability is the one-way intraclass correlation ICC(1) of an
 agent's values with cases as classes: 1 where repeats do not matter (Shrout & Fleiss 1979). Intervals are
-percentiles of 1,999 resamples of whole groups.
+the hull of percentiles of 1,999 resamples of whole groups and of a jackknife over groups
+(`simclick.statistics.jackknife`): percentiles alone hold the true share in 70 to 90 % of studies of 8 groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import RESAMPLES, percentile_interval, resampled_groups
+from simclick.statistics.bootstrap import MIN_GROUPS, RESAMPLES, resampled_groups
+from simclick.statistics.jackknife import jackknife_interval
 from simclick.statistics.measures import episode_table
 from simclick.statistics.summary import DECIMALS, group_codes
 
-__all__ = ["COMPONENTS", "components", "reliability", "variance_table"]
+__all__ = ["COMPONENTS", "components", "reliability", "variance_intervals", "variance_table"]
 
 COMPONENTS = ("case", "prompt", "agent", "agent by case", "agent by prompt")
 
@@ -125,7 +128,8 @@ def variance_table(
         note = f"{left} incomplete case{'s' * (left != 1)} left out" if left else ""
         codes = group_codes(complete.index.to_frame(index=False))
         where = {**dict(zip(_BOARD, board, strict=True)), "outcome": outcome}
-        rows += [{**where, **row} for row in _rows(values.transpose(1, 0, 2), agents, codes, note, seed)]
+        found = variance_intervals(values.transpose(1, 0, 2), agents, codes, note, seed=seed)
+        rows += [{**where, **row} for row in found]
     columns = [
         *_BOARD,
         "outcome",
@@ -143,29 +147,60 @@ def variance_table(
     return out
 
 
-def _rows(
-    values: NDArray[np.float64], agents: list[str], codes: NDArray[np.int64], note: str, seed: int
+def variance_intervals(
+    values: NDArray[np.float64],
+    agents: Sequence[str],
+    codes: NDArray[np.int64],
+    note: str = "",
+    *,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
+    """Return the rows ``statistic agent value low high n_cases n_groups note`` of `variance_table`.
+
+    Args:
+        values: Float64[A, C, R], C ≥ 2, R ≥ 2; with one agent there is its reliability alone.
+        agents: Their names.
+        codes: Int64[C], the number of each case's group, from 0 without gaps.
+        note: What else to say of every row.
+        seed: Seed of the resamples.
+    """
     n_cases, n_groups = values.shape[1], int(codes.max()) + 1
-    one = np.ones((1, n_cases))
     weights = np.concatenate(list(resampled_groups(n_groups, RESAMPLES, seed)))[:, codes]
     # A resample of a single case has no variance between cases.
     weights = weights[(weights > 0).sum(axis=1) > 1]
+    own = _statistics(values, agents, np.ones((1, n_cases)))
+    many = _statistics(values, agents, weights)
+    without: Mapping[tuple[str, str], NDArray[np.float64]] = {}
+    if n_groups >= MIN_GROUPS:
+        without = _statistics(values, agents, 1.0 - np.eye(n_groups)[:, codes])
     rows = []
-
-    def add(statistic: str, agent: str, value: float, resampled: NDArray[np.float64]) -> None:
-        found = percentile_interval(value, resampled, n_cases, n_groups)
+    for key, value in own.items():
+        left_out = without.get(key, np.empty(0))
+        bounds = _bounds(key[0], values.shape[2])
+        found = jackknife_interval(float(value[0]), left_out, many[key], bounds, n_cases, n_groups)
         said = "; ".join(text for text in (found.note, note) if text)
-        rows.append({"statistic": statistic, "agent": agent, **vars(found), "note": said})
-
-    if len(agents) > 1:
-        own, many = components(values, one)[0], components(values, weights)
-        whole, wholes = own.sum(), many.sum(axis=1)
-        for k, name in enumerate(COMPONENTS):
-            share = float(own[k] / whole) if whole > 0 else np.nan
-            shares = np.divide(many[:, k], wholes, out=np.full(len(many), np.nan), where=wholes > 0)
-            add(f"share of {name}", "", share, shares)
-        add("sd", "", float(np.sqrt(whole)), np.sqrt(wholes))
-    for k, agent in enumerate(agents):
-        add("reliability", agent, float(reliability(values[k], one)[0]), reliability(values[k], weights))
+        rows.append({"statistic": key[0], "agent": key[1], **vars(found), "note": said})
     return rows
+
+
+def _bounds(statistic: str, n_repeats: int) -> tuple[float, float]:
+    if statistic == "sd":
+        return 0.0, math.inf
+    return (-1 / (n_repeats - 1) if statistic == "reliability" else 0.0), 1.0
+
+
+def _statistics(
+    values: NDArray[np.float64], agents: Sequence[str], weights: NDArray[np.float64]
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return every statistic by its name and agent, Float64[B] each, under weights Float64[B, C]."""
+    found = {}
+    if len(agents) > 1:
+        parts = components(values, weights)
+        whole = parts.sum(axis=1)
+        for k, name in enumerate(COMPONENTS):
+            share = np.full(len(parts), np.nan)
+            found[f"share of {name}", ""] = np.divide(parts[:, k], whole, out=share, where=whole > 0)
+        found["sd", ""] = np.sqrt(whole)
+    for k, agent in enumerate(agents):
+        found["reliability", agent] = reliability(values[k], weights)
+    return found

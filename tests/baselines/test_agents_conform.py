@@ -16,7 +16,7 @@ from simclick.harness.specs import AgentSpec
 from simclick.testing import check_agent, sample_cases
 from support import Broken, Painter
 
-LIGHT = [n for n in registry.agents.entries if not n.startswith("sam_") and n != "custom"]
+LIGHT = [n for n, e in registry.agents.entries.items() if not e.checkpoint and n not in {"custom", "process"}]
 CLASSICAL = ["grabcut", "random-walker", "geodesic", "watershed", "graph-cut"]
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -110,6 +111,40 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path, workers: int) -> None:
         seen = now
     assert kills > 0
     assert_same(tmp_path / "undisturbed", tmp_path / "killed")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes in /proc")
+def test_workers_end_with_the_run_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "simclick.cli", "run", "agent=watershed", "dataset=phantoms", "--quiet"]
+    command += [f"out={tmp_path / 'killed'}", "engine.workers=2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def left() -> set[int]:
+        found = set()
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = file.read_text().rpartition(")")[2].split()[:4]
+            except OSError:  # ended meanwhile
+                continue
+            if int(session) == process.pid and state != "Z":
+                found.add(int(file.parent.name))
+        return found - {process.pid}
+
+    def wait_for(done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 300
+        while not done() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert done()
+
+    try:
+        # Two workers, and the process that watches their shared memory.
+        wait_for(lambda: len(left()) >= 3 and any((tmp_path / "killed" / "episodes").glob("part-*")))
+        process.kill()
+        process.wait()
+        wait_for(lambda: not left())
+    finally:
+        for pid in left():
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_failed_episodes_are_final_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

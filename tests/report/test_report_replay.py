@@ -93,9 +93,9 @@ def test_best_median_and_worst(toy_run: Path) -> None:
 def test_wrong_names_are_answered_with_near_ones(toy_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'case-01'; did you mean 'case-001'\?.*case-004"):
         replay(toy_run, "case-01", tmp_path)
-    with pytest.raises(ConfigError, match=r"level 2 is not in .*\(choices: 0\)"):
+    with pytest.raises(ConfigError, match=r"'case-001' has no level 2 in .*\(choices: 0\)"):
         replay(toy_run, "case-001", tmp_path, level=2.0)
-    with pytest.raises(ConfigError, match=r"repeat 3 is not in"):
+    with pytest.raises(ConfigError, match=r"'case-001' has no repeat 3 at level 0 in .*\(choices: 0\)"):
         replay(toy_run, "case-001", tmp_path, repeat=3)
     assert list(tmp_path.iterdir()) == []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from simclick.report.boards import Board, make_boards
 from simclick.report.build import ReportResult
 from simclick.report.grid import Grid, Value
 from simclick.report.runs import load_sections, open_runs
-from simclick.report.tables import board_grids, slug
+from simclick.report.tables import board_grids, oracle_grids, slug
 from simclick.report.wording import lead_sentences, leads
 
 THREE = Protocol("three-v1", "center-click", budget=3, surface_at=(1, 3))
@@ -175,3 +177,24 @@ def test_the_files_hold_the_same_numbers(report: ReportResult) -> None:
     assert len(few)
     assert few["low"].isna().all()
     assert all(math.isfinite(v) for v in few["difference"])
+
+
+def test_oracle_stands_beside_the_rule_where_candidates_differ(board: Board, tmp_path: Path) -> None:
+    assert oracle_grids(board) == []  # one mask a step
+    cases = planned_cases(1, 2, ("liver", "lesion"), ("ct",))
+    paths = [write_run(tmp_path / "a", "a", cases=cases, protocol=THREE, dice=A)]
+    (section,) = load_sections(open_runs(paths))
+    first = section.steps["step"] == 1
+    section.steps.loc[first, "oracle_dice"] += 0.3
+    (made,) = make_boards(section)
+    (found,) = oracle_grids(made)
+    assert [(c.over, c.head) for c in found.columns][:2] == [
+        ("Dice after 1 click", "by score"), ("Dice after 1 click", "oracle"),
+    ]  # fmt: skip
+    expected = {"dice@1": 0.35, "oracle_dice@1": 0.65, "dice@3": 0.8, "oracle_dice@3": 0.8}
+    assert [c.key for c in found.columns] == list(expected)
+    shown = values(found, "a")
+    assert {key: shown[key] for key in expected} == pytest.approx(expected)
+    assert found.name in [g.name for g in board_grids(made)["main"]]
+    chosen_by_truth = replace(section, protocol={**section.protocol, "select": "oracle"})
+    assert oracle_grids(replace(made, section=chosen_by_truth)) == []

@@ -114,3 +114,14 @@ def test_first_clicks_by_hand(make):
     assert table.loc["sd", "value"] == pytest.approx(math.sqrt(0.13) / 2)
     assert table.loc["sd", "n_cases"] == 2
     assert "needs 8" in table.loc["mean", "note"]
+
+
+def test_a_first_box_counts_at_its_own_cost(make):
+    rows = [
+        {"case_id": "c", "repeat": r, "costs": [2, 3], "dice": [d, 0.9]} for r, d in enumerate((0.2, 0.6))
+    ]
+    episodes, steps = make(rows)
+    assert first_click_cases(episodes, steps)["mean"].to_list() == [0.0]
+    assert first_click_cases(episodes, steps, at=2)["mean"].to_list() == pytest.approx([0.4])
+    table = first_click_table(episodes, steps, at=2).set_index("statistic")
+    assert table.loc["highest", "value"] == pytest.approx(0.6)

@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from simclick.statistics.variance import COMPONENTS, components, reliability, variance_table
+from simclick.statistics.variance import (
+    COMPONENTS,
+    components,
+    reliability,
+    variance_intervals,
+    variance_table,
+)
 
 
 def drawn(rng, agents, cases, repeats, sd):
@@ -75,3 +82,26 @@ def test_table(make):
     assert set(incomplete["n_cases"]) == {11}
     assert incomplete["note"].str.contains("1 incomplete case left out").all()
     assert variance_table(*make([row for row in rows if row["repeat"] == 0]), 1).empty
+
+
+def test_intervals_are_those_without_each_group_by_hand():
+    y = drawn(np.random.default_rng(7), 3, 18, 4, [1, 0.7, 0.5, 0.5, 0.4])
+    codes = np.arange(18) // 2
+    rows = {(r["statistic"], r["agent"]): r for r in variance_intervals(y, ["a", "b", "c"], codes)}
+    one = {"share of case": [], "reliability": []}
+    for g in range(9):
+        part = y[:, codes != g]
+        found = components(part, np.ones((1, 16)))[0]
+        one["share of case"].append(found[0] / found.sum())
+        one["reliability"].append(reliability(part[1], np.ones((1, 16)))[0])
+    for statistic, agent in (("share of case", ""), ("reliability", "b")):
+        left = np.array(one[statistic])
+        reach = stats.t.ppf(0.975, 8) * np.sqrt(8 / 9 * ((left - left.mean()) ** 2).sum())
+        row = rows[statistic, agent]
+        assert row["low"] <= row["value"] - reach + 1e-12
+        assert row["high"] >= min(1.0, row["value"] + reach) - 1e-12
+        assert row["low"] == pytest.approx(row["value"] - reach) or row["high"] == pytest.approx(
+            row["value"] + reach
+        )
+    few = variance_intervals(y[:, :6], ["a", "b", "c"], np.arange(6) // 2)
+    assert all(r["note"] == "3 groups: an interval needs 8" for r in few)

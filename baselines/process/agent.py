@@ -1,0 +1,354 @@
+"""`agent=process`: a method in a process of its own behind the ordinary contract of an agent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from multiprocessing import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
+from simclick.baselines.options import number, whole
+from simclick.baselines.process import child, wire
+from simclick.baselines.process.child import Child, ChildError, Log, Start
+from simclick.errors import AgentError, ConfigError
+
+__all__ = ["ProcessAgent", "ProcessEmbedding"]
+
+
+class ProcessEmbedding(Embedding):
+    """A handle on an image that the method keeps under a number.
+
+    Attributes:
+        number: What the method knows it by; never used again.
+        life: Which start of the method encoded it; another has to encode it again.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], number: int, life: int, released: list[int]) -> None:
+        super().__init__(image, number)
+        self.number = number
+        self.life = life
+        self._released = released
+
+    def release(self) -> None:
+        """Let go; the method is told with the next question."""
+        if self.image is not None:
+            self._released.append(self.number)
+        super().release()
+
+
+class ProcessAgent(Agent):
+    """Asks a method that runs in its own process, environment, container or language.
+
+    The method gets images, prompts as they landed, its own last mask and memory. A call that fails raises
+    `AgentError`, so that the engine writes a failure row and goes on; a method that ended, hung or wrote
+    nonsense is killed with all its children, and started again when it is asked next, with its images encoded
+    anew. See ``docs/agents-out-of-process.md``.
+
+    Args:
+        command: Program and arguments, split as a shell would; no shell runs.
+        folder: Working directory of the method; ours if None.
+        options: Keywords for the method; part of its settings, and so of its digest.
+        environment: Variables to add. Of ours it gets only those that programs need to run.
+        device: ``auto``, ``cpu`` or ``cuda``: told to the method.
+        threads: Numeric threads, told to the common libraries.
+        timeout: Seconds for each image or request of a call.
+        start_timeout: Seconds from start to the first answer.
+        memory_gb: Limit of address space in GB, or None. A method on CUDA reserves far more than it uses.
+        limit_mb: Largest answer in MB.
+        log_mb: Largest log of standard error in MB.
+        shared: Pass images through shared memory; False sends them through the pipe (containers, other
+            hosts).
+        shared_folder: Where shared images lie; by default memory where there is a memory file system.
+        hide: Folders out of the method's reach (Linux with Landlock).
+        patience: After so many failures without one answer between them the method is not started again.
+
+    Raises:
+        ConfigError: On a bad option.
+        AgentError: When the method does not start or says what no agent may.
+    """
+
+    def __init__(
+        self,
+        command: str | Sequence[str] | None = None,
+        *,
+        folder: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        environment: Mapping[str, Any] | None = None,
+        device: str = "auto",
+        threads: int = 1,
+        timeout: float = 60.0,
+        start_timeout: float = 300.0,
+        memory_gb: float | None = None,
+        limit_mb: float = 256.0,
+        log_mb: float = 1.0,
+        shared: bool = True,
+        shared_folder: str | None = None,
+        hide: Sequence[str] = (),
+        patience: int = 10,
+    ) -> None:
+        _need_posix()
+        if device not in {"auto", "cpu", "cuda"}:
+            raise ConfigError(f"agent.device={device}: must be auto, cpu or cuda")
+        self._options = dict(options or {})
+        self._timeout = number("timeout", timeout, 0.001)
+        self._start_timeout = number("start_timeout", start_timeout, 0.001)
+        self._patience = whole("patience", patience, 1)
+        self._shared = shared
+        self._log = Log(int(number("log_mb", log_mb, 0.001, 1024) * 1e6))
+        start = Start(
+            command=_command(command),
+            folder=_folder(folder),
+            environment=child.environment(
+                environment or {}, os.environ, _told(device, whole("threads", threads, 1))
+            ),
+            memory=None if memory_gb is None else int(number("memory_gb", memory_gb, 0.001) * 1e9),
+            hide=_hidden(hide),
+            allow=(),
+            limit=int(number("limit_mb", limit_mb, 0.001, 4000) * 1e6),
+        )
+        self._private = _private_folder(shared_folder)  # after every check: nothing to clean up till here
+        self._start = _allowed(start, str(self._private)) if start.hide else start
+        self._child: Child | None = None
+        self._closed = False
+        self._life = 0
+        self._asked = 0
+        self._numbers = 0
+        self._failures = 0
+        self._why = ""
+        self._released: list[int] = []
+        self._holder: list[Child] = []
+        # Also in a worker process, which ends without the usual calls at exit.
+        self._finish = util.Finalize(self, _finish, (self._private, self._log, self._holder), exitpriority=10)
+        try:
+            self.info, self.batch = self._begin()
+        except BaseException:
+            self.close()
+            raise
+
+    def log_to(self, folder: Path) -> None:
+        """Keep the method's standard error in ``logs/agent-PID.log`` of the run's folder."""
+        (folder / "logs").mkdir(exist_ok=True)
+        self._log.write_to(folder / "logs" / f"agent-{os.getpid()}.log")
+
+    def encode(self, images: Sequence[NDArray[np.uint8]]) -> Sequence[Embedding]:
+        """Let the method encode images, once each."""
+        embeddings = []
+        for image in images:
+            self._numbers += 1
+            embeddings.append(ProcessEmbedding(image, self._numbers, 0, self._released))
+        try:
+            self._ready()
+            self._encode(embeddings)
+        except BaseException:
+            for embedding in embeddings:
+                embedding.release()
+            raise
+        return embeddings
+
+    def predict(self, requests: Sequence[Request]) -> Sequence[Prediction]:
+        """Ask the method; images that this start of it has not seen are encoded first."""
+        self._ready()
+        embeddings = [_own(request.embedding) for request in requests]
+        self._encode(list({e.number: e for e in embeddings if e.life != self._life}.values()))
+        messages = [
+            wire.request_message(request, embedding.number, self.info.uses_previous)
+            for request, embedding in zip(requests, embeddings, strict=True)
+        ]
+        answer = self._ask({"call": "predict", "requests": messages}, self._timeout * max(1, len(messages)))
+        predictions = wire.read_answers(answer, requests)
+        self._failures = 0
+        return predictions
+
+    def close(self) -> None:
+        """End the method and remove what was shared with it."""
+        self._closed = True
+        self._child = None
+        self._finish()
+
+    def _begin(self) -> tuple[AgentInfo, int]:
+        """Start the process and greet it."""
+        self._life += 1
+        self._released.clear()
+        self._child = Child(self._start, self._log)
+        self._holder[:] = [self._child]
+        hello = {"call": "hello", "protocol": wire.PROTOCOL, "options": self._options}
+        info, batch = wire.read_hello(self._ask(hello, self._start_timeout))
+        if self._options:
+            info = _replaced(info, self._options)
+        return info, batch
+
+    def _ready(self) -> None:
+        """Start the method again if it is gone.
+
+        Raises:
+            AgentError: When it does not start, comes back as another, has failed too often, or was closed.
+        """
+        if self._closed:
+            raise AgentError("the agent was closed")
+        if self._child is not None and self._child.alive:
+            return
+        if self._failures >= self._patience:
+            raise AgentError(f"the method failed {self._failures} times in a row; the last time: {self._why}")
+        self._drop()
+        self._log.note("starting the method again")
+        try:
+            info, _ = self._begin()
+            if info.digest != self.info.digest:
+                raise ChildError("the method came back with another digest")
+        except AgentError as error:
+            self._fail(error)
+            raise
+
+    def _encode(self, embeddings: Sequence[ProcessEmbedding]) -> None:
+        if not embeddings:
+            return
+        items: list[dict[str, Any]] = []
+        files: list[Path] = []
+        try:
+            for embedding in embeddings:
+                items.append(self._image(embedding, files))
+            self._ask({"call": "encode", "images": items}, self._timeout * len(items))
+        finally:
+            for file in files:
+                file.unlink(missing_ok=True)  # the method's mapping of it stays
+        for embedding in embeddings:
+            embedding.life = self._life
+
+    def _image(self, embedding: ProcessEmbedding, files: list[Path]) -> dict[str, Any]:
+        """Return the message about an image; a file that it is written to joins `files`."""
+        image = embedding.image
+        if image is None:
+            raise ValueError("the embedding was released before it was used")
+        item: dict[str, Any] = {"id": embedding.number, "shape": list(image.shape)}
+        if not self._shared:
+            return {**item, "data": image.tobytes()}
+        file = self._private / f"{embedding.number}.image"
+        files.append(file)
+        with file.open("wb") as stream:
+            stream.write(np.ascontiguousarray(image).data)
+        return {**item, "file": str(file)}
+
+    def _ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Ask one question and return the answer to it."""
+        assert self._child is not None
+        self._asked += 1
+        message |= {"n": self._asked, "release": self._released[:]}
+        try:
+            body = self._child.exchange(wire.frame(message), seconds)
+            answer = _understood(body, self._asked)
+        except ChildError as error:
+            self._fail(error)
+            raise AgentError(str(error)) from None
+        del self._released[: len(message["release"])]
+        if (words := wire.raised(answer)) is not None:
+            raise AgentError(f"the method raised {words}")
+        return answer
+
+    def _fail(self, error: AgentError) -> None:
+        """Note that the method has to be started again."""
+        self._failures += 1
+        self._why = str(error)
+        self._log.note(self._why)
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.stop(grace=0.0)
+        self._child = None
+        self._holder.clear()
+
+
+def _finish(private: Path, log: Log, holder: list[Child]) -> None:
+    for process in holder:
+        process.stop()
+    holder.clear()
+    log.close()
+    shutil.rmtree(private, ignore_errors=True)
+
+
+def _understood(body: bytearray, number: int) -> dict[str, Any]:
+    try:
+        return wire.read_message(body, number)
+    except AgentError as error:
+        raise ChildError(str(error)) from None
+
+
+def _own(embedding: Embedding) -> ProcessEmbedding:
+    if not isinstance(embedding, ProcessEmbedding):
+        raise TypeError("the embedding is not one of this agent's")
+    return embedding
+
+
+def _replaced(info: AgentInfo, options: Mapping[str, Any]) -> AgentInfo:
+    return replace(info, settings={**options, **info.settings})
+
+
+def _need_posix() -> None:
+    if os.name != "posix":
+        raise ConfigError(
+            "agent=process needs pipes with time-outs, which this system lacks; run it under WSL"
+        )
+
+
+def _command(command: object) -> tuple[str, ...]:
+    if command is None or command == "":
+        raise ConfigError("agent 'process' needs its program: agent.command='python my_method.py'")
+    try:
+        return tuple(child.words(command))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"agent.command={command}: {error}") from None
+
+
+def _folder(folder: str | None) -> str | None:
+    if folder is None:
+        return None
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise ConfigError(f"agent.folder={folder}: no such folder")
+    return str(path)
+
+
+def _hidden(folders: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(folders, str):
+        folders = [folders]
+    found = []
+    for folder in folders:
+        path = Path(folder).expanduser()
+        if not path.exists():
+            raise ConfigError(f"agent.hide: no such folder: {folder}")
+        found.append(str(path.resolve()))
+    return tuple(found)
+
+
+def _private_folder(wanted: str | None) -> Path:
+    """Return a new folder, ours alone, in memory where there is a memory file system."""
+    memory = "/dev/shm"
+    place = wanted or (memory if os.access(memory, os.W_OK | os.X_OK) else None)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="simclick-", dir=place))
+    except OSError as error:
+        raise ConfigError(f"agent.shared_folder={place}: {error.strerror}") from None
+    return folder.resolve()
+
+
+def _allowed(start: Start, folder: str) -> Start:
+    """Return the start of a confined method with a folder of its own, for temporary files too."""
+    return replace(start, allow=(folder,), environment={**start.environment, "TMPDIR": folder})
+
+
+def _told(device: str, threads: int) -> dict[str, str]:
+    """Return what the method's side reads."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return {
+        "SIMCLICK_PROCESS": "1",
+        "SIMCLICK_DEVICE": device,
+        **{name: str(threads) for name in names},
+    }

@@ -1,0 +1,123 @@
+"""Starts a method under its limits: `python -I -S launcher.py SETTINGS COMMAND…`, and becomes the command.
+
+SETTINGS is JSON: ``parent`` (the host's process id), ``memory`` (bytes of address space, or null), ``hide``
+(folders out of reach) and ``allow`` (folders within them that stay in reach). It runs without simclick
+and without site-packages. Hiding uses Landlock (Linux 5.13 and later): every path beside the hidden ones
+is allowed, nothing else is, for this process and all it ever starts, root included. A process so
+confined cannot trace, signal (Linux 6.12) or read the memory of one that is not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import stat
+import struct
+import sys
+
+__all__ = ["confine", "main", "reachable"]
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+"""Numbers of Landlock's system calls, the same on every architecture."""
+_PATH_BENEATH = 1
+_SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
+_FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+"""Execute, write, read, truncate, ioctl: what a rule on a file may grant."""
+_UNSTARTED, _UNCONFINED = 127, 126
+
+
+def main(arguments: list[str]) -> None:
+    """Set the limits and become the command; exits with 126 or 127 and a line when that fails."""
+    settings = json.loads(arguments[0])
+    command = arguments[1:]
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "linux":
+        libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != settings["parent"]:  # the host died before it was watched
+            os._exit(_UNSTARTED)
+    os.closerange(3, 65536)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if settings["hide"]:
+        try:
+            confine(libc, settings["hide"], settings["allow"])
+        except OSError as error:
+            sys.stderr.write(f"agent.hide needs Linux with Landlock: {error.strerror}\n")
+            sys.stderr.flush()
+            os._exit(_UNCONFINED)
+    if settings["memory"] is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (settings["memory"], settings["memory"]))
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        sys.stderr.write(f"cannot start {command[0]}: {error.strerror}\n")
+        sys.stderr.flush()
+        os._exit(_UNSTARTED)
+
+
+def reachable(hidden: list[str], allowed: list[str]) -> list[str]:
+    """Return the paths that together hold everything but the hidden folders.
+
+    Symbolic links are left out: what they point to is reachable by its own path, or hidden.
+
+    Args:
+        hidden: Absolute real paths.
+        allowed: Paths that stay reachable, inside a hidden one or not.
+    """
+    found = list(allowed)
+
+    def walk(folder: str) -> None:
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            return
+        for entry in entries:
+            if entry.is_symlink() or entry.path in hidden:
+                continue
+            if any(path.startswith(entry.path + "/") for path in hidden):
+                walk(entry.path)
+            else:
+                found.append(entry.path)
+
+    if "/" not in hidden:
+        walk("/")
+    return found
+
+
+def confine(libc: ctypes.CDLL, hidden: list[str], allowed: list[str]) -> None:
+    """Put this process, and all it starts, where the hidden folders do not exist for it.
+
+    Raises:
+        OSError: Where the kernel has no Landlock, or it is off.
+    """
+    version = _call(libc, _CREATE_RULESET, None, 0, 1)
+    rights = (1 << (13 if version < 2 else 14 if version < 3 else 15 if version < 5 else 16)) - 1
+    # File rights; then no network rights; then scopes: abstract sockets and signals.
+    attributes = struct.pack("=QQQ", rights, 0, 3)[: 8 if version < 4 else 16 if version < 6 else 24]
+    rules = _call(libc, _CREATE_RULESET, attributes, len(attributes), 0)
+    for path in reachable(hidden, allowed):
+        try:
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        granted = rights if stat.S_ISDIR(os.fstat(place).st_mode) else rights & _FILE_RIGHTS
+        _call(libc, _ADD_RULE, rules, _PATH_BENEATH, struct.pack("=Qi", granted, place), 0)
+        os.close(place)
+    if libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    _call(libc, _RESTRICT_SELF, rules, 0)
+    os.close(rules)
+
+
+def _call(libc: ctypes.CDLL, number: int, *arguments: object) -> int:
+    wide = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    result = int(libc.syscall(ctypes.c_long(number), *wide))
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

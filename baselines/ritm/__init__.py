@@ -1,0 +1,1 @@
+"""RITM, a click network, through ``torch.hub`` (extra ``ritm``)."""

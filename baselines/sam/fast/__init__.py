@@ -1,0 +1,1 @@
+"""SAM for a GPU: fused encoder, decode of any mixture of requests, clicks and a whole sweep on the device."""

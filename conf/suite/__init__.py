@@ -1,0 +1,1 @@
+"""Suites: values only, no code."""

@@ -1,0 +1,290 @@
+"""Accepted submissions, as ranking and pages read them.
+
+An accepted submission is a folder ``SUITE/SLUG/`` that `simclick verify --accept` wrote: what was
+submitted (``submission.json``), what was found (``verdict.json``), the rows of episodes and steps,
+and the worst episodes as pictures. Masks stay in the archive, which may live elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from simclick.errors import ConfigError
+from simclick.harness.records import SCHEMAS
+from simclick.leaderboard.limits import RefusedError, check_keys, check_text, read_json
+from simclick.leaderboard.method import MethodCard, card_from
+
+__all__ = [
+    "EPISODES",
+    "STEPS",
+    "SUBMISSION_KEYS",
+    "TIERS",
+    "VERDICT_KEYS",
+    "Entry",
+    "MethodCard",
+    "load_entries",
+    "load_entry",
+]
+
+TIERS = ("self-reported", "replayed", "reproduced")
+"""How far a submission was checked, weakest first."""
+
+SUBMISSION_KEYS = frozenset({"format", "suite", "method", "runs", "files", "summary", "declared"})
+VERDICT_KEYS = frozenset({"tier", "checks", "verified_with", "date", "archive", "files"})
+MAX_ENTRY_FILE = 4 << 20
+"""Bytes of one file of an accepted folder."""
+_MAX_ROWS = 5_000_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+EPISODES = pa.schema(
+    [
+        ("case_id", pa.string()),
+        ("level", pa.float64()),
+        ("repeat", pa.int32()),
+        ("group", pa.string()),
+        ("modality", pa.string()),
+        ("target", pa.string()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("steps", pa.int32()),
+        ("final_dice", pa.float64()),
+        ("seconds_encode", pa.float32()),
+    ]
+)
+"""Columns kept of ``episodes``."""
+
+STEPS = pa.schema(
+    [
+        ("case_id", pa.string()),
+        ("level", pa.float64()),
+        ("repeat", pa.int32()),
+        ("step", pa.int32()),
+        ("cost", pa.int32()),
+        ("dice", pa.float64()),
+        ("hd95", pa.float64()),
+        ("nsd", pa.float64()),
+        ("oracle_dice", pa.float64()),
+        ("chosen", pa.int32()),
+        ("n_candidates", pa.int32()),
+        ("seconds_predict", pa.float32()),
+    ]
+)
+"""Columns kept of ``steps``; IoU follows from Dice, the mask's hash is in the archive."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One accepted submission.
+
+    Attributes:
+        suite: Name of the suite, for example ``phantoms-v1``.
+        slug: Its folder's name.
+        card: What it says of its method.
+        agent: Name of the agent in its runs.
+        tier: One of `TIERS`.
+        verdict: The content of ``verdict.json``.
+        submission: The content of ``submission.json``.
+        folder: Where it is.
+        oracle: Whether it used the truth (by its card or a run's marks): shown apart.
+    """
+
+    suite: str
+    slug: str
+    card: MethodCard
+    agent: str
+    tier: str
+    verdict: dict[str, Any]
+    submission: dict[str, Any]
+    folder: Path
+    oracle: bool
+
+    @property
+    def protocols(self) -> list[str]:
+        """Ids of the protocols that it ran, in the submission's order."""
+        return [str(run["protocol"]) for run in self.submission["runs"]]
+
+    def run(self, protocol: str) -> dict[str, Any]:
+        """Return what the submission says of its run under a protocol.
+
+        Raises:
+            ConfigError: When it has none.
+        """
+        for run in self.submission["runs"]:
+            if run["protocol"] == protocol:
+                found: dict[str, Any] = run
+                return found
+        raise ConfigError(f"{self.folder}: no run of protocol {protocol!r} (it has: {self.protocols})")
+
+    def episodes(self, protocol: str) -> pd.DataFrame:
+        """Return the episodes of a protocol: columns of the run directory, one row per episode.
+
+        Sorted by case, level and repeat. ``seconds_encode`` is declared, and kept in single precision.
+
+        Raises:
+            ConfigError: When there are none, or the file is not what was verified.
+        """
+        run = self.run(protocol)
+        frame = self._table(f"{protocol}.episodes.parquet", EPISODES)
+        frame = frame.assign(
+            agent=run["agent"],
+            protocol=protocol,
+            dataset=run["dataset"],
+            noise=run["noise"],
+            agent_digest=run["agent_digest"],
+            protocol_digest=run["protocol_digest"],
+        )
+        ordered: pd.DataFrame = frame[SCHEMAS["episodes"].names]
+        return ordered
+
+    def steps(self, protocol: str) -> pd.DataFrame:
+        """Return the steps of a protocol: columns of the run directory, one row per step.
+
+        Sorted by case, level, repeat and step. ``iou`` is ``dice / (2 - dice)``; ``mask_sha256`` is
+        null, ``seconds_annotate`` missing: they stay in the archive.
+
+        Raises:
+            ConfigError: When there are none, or the file is not what was verified.
+        """
+        run = self.run(protocol)
+        frame = self._table(f"{protocol}.steps.parquet", STEPS)
+        about = self._table(f"{protocol}.episodes.parquet", EPISODES)
+        about = about[["case_id", "group", "modality", "target"]].drop_duplicates("case_id")
+        frame = frame.merge(about, on="case_id", how="left", validate="many_to_one")
+        frame = frame.assign(
+            agent=run["agent"],
+            protocol=protocol,
+            dataset=run["dataset"],
+            noise=run["noise"],
+            iou=frame["dice"] / (2.0 - frame["dice"]),
+            seconds_annotate=float("nan"),
+            mask_sha256=None,
+        )
+        ordered: pd.DataFrame = frame[SCHEMAS["steps"].names]
+        return ordered
+
+    def worst(self) -> list[dict[str, Any]]:
+        """Return the worst episodes, in the order of their files.
+
+        Each has ``protocol case_id level repeat target group final_dice steps`` (a list of ``step
+        cost dice prompts``), ``picture`` (the name of a PNG in ``worst/``, or None) and ``file``.
+        """
+        found = []
+        for path in sorted((self.folder / "worst").glob("*.json")):
+            content = read_json(_bytes(path), str(path))
+            found.append({**content, "file": path.name})
+        return found
+
+    def _table(self, name: str, schema: pa.Schema) -> pd.DataFrame:
+        path = self.folder / name
+        data = _bytes(path)
+        if hashlib.sha256(data).hexdigest() != self.verdict["files"].get(name):
+            raise ConfigError(f"{path}: its SHA-256 is not the verdict's: verify the submission again")
+        try:
+            file = pq.ParquetFile(io.BytesIO(data))
+            if file.metadata.num_rows > _MAX_ROWS or not file.schema_arrow.equals(schema):
+                raise ConfigError(f"{path}: its columns are not those of an accepted submission")
+            frame: pd.DataFrame = file.read(use_threads=False).to_pandas()
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
+        keys = [c for c in ("case_id", "level", "repeat", "step") if c in frame.columns]
+        return frame.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def load_entries(folder: Path) -> list[Entry]:
+    """Return all accepted submissions below a folder, sorted by suite and slug.
+
+    Args:
+        folder: It holds ``SUITE/SLUG/`` folders; names that begin with a dot are passed over.
+
+    Raises:
+        ConfigError: When the folder is missing, or one submission is bad: one line that names it.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"no such folder of submissions: {folder}")
+    return [load_entry(entry) for suite in _folders(folder) for entry in _folders(suite)]
+
+
+def load_entry(folder: Path) -> Entry:
+    """Return one accepted submission.
+
+    Raises:
+        ConfigError: When a file is missing, changed or not what it must be.
+    """
+    try:
+        submission = check_keys(
+            read_json(_bytes(folder / "submission.json"), "submission.json"),
+            "submission.json",
+            SUBMISSION_KEYS,
+        )
+        verdict = check_keys(
+            read_json(_bytes(folder / "verdict.json"), "verdict.json"), "verdict.json", VERDICT_KEYS
+        )
+        card = card_from(submission["method"], "method")
+        suite, runs, tier = submission["suite"], submission["runs"], verdict["tier"]
+        if tier not in TIERS:
+            raise RefusedError(f"verdict.json: tier must be one of {', '.join(TIERS)}")
+        if not isinstance(suite, dict) or suite.get("name") != folder.parent.name:
+            raise RefusedError(f"it lies under {folder.parent.name!r}, which is not its suite")
+        if not isinstance(runs, list) or not runs or not all(_is_run(run) for run in runs):
+            raise RefusedError("submission.json: runs are not what they must be")
+        if not isinstance(verdict["files"], dict):
+            raise RefusedError("verdict.json: files must be a mapping")
+        agent = check_text(runs[0]["agent"], "agent", 200, empty=False)
+        oracle = card.oracle or any(run["marks"] for run in runs)
+        for run in runs:
+            for table in ("episodes", "steps"):
+                name = f"{run['protocol']}.{table}.parquet"
+                if not (folder / name).is_file() or name not in verdict["files"]:
+                    raise RefusedError(f"{name} is missing")
+    except RefusedError as error:
+        raise ConfigError(f"{folder}: {error}") from None
+    return Entry(
+        suite=folder.parent.name,
+        slug=folder.name,
+        card=card,
+        agent=agent,
+        tier=tier,
+        verdict=verdict,
+        submission=submission,
+        folder=folder,
+        oracle=oracle,
+    )
+
+
+def _is_run(run: object) -> bool:
+    texts = ("protocol", "protocol_digest", "dataset", "agent", "agent_digest", "noise")
+    return (
+        isinstance(run, dict)
+        and all(isinstance(run.get(key), str) for key in texts)
+        and _NAME.fullmatch(run["protocol"]) is not None
+        and isinstance(run.get("marks"), list)
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in found:
+        if path.is_symlink() or _NAME.fullmatch(path.name) is None:
+            raise ConfigError(f"{path}: not the name of a suite or submission")
+    return found
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.is_symlink():
+            raise ConfigError(f"{path}: links are not followed")
+        size = path.stat().st_size
+        if size > MAX_ENTRY_FILE:
+            raise ConfigError(f"{path}: {size} bytes; at most {MAX_ENTRY_FILE}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None

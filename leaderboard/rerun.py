@@ -1,0 +1,334 @@
+"""Running a method again on a sample of a submission's prompts, without showing it the truth.
+
+The method runs in a process of its own that gets images, the recorded prompts and the recorded
+previous masks, and nothing else: no truth, no data set. (A method that knows where public truth lies
+can still read it there: only data that nobody has seen shows that.)
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simclick.agent import Embedding, Prediction, Request
+from simclick.episode import Ground
+from simclick.errors import AgentError, SimclickError
+from simclick.harness.select import select
+from simclick.harness.specs import AgentSpec
+from simclick.metrics.overlap import dice
+from simclick.prompts import Prompt, Round
+from simclick.runlength import decode
+from simclick.seeding import Draws, words_of
+
+if TYPE_CHECKING:
+    from simclick.leaderboard.checks import Opened, OpenedRun
+    from simclick.leaderboard.suites import Suite
+
+__all__ = ["LEAST_DICE", "Rerun", "rerun", "sampled"]
+
+LEAST_DICE = 0.99
+"""What a mask must have with the recorded one."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What a rerun found.
+
+    Attributes:
+        episodes: Episodes run again.
+        steps: Their steps.
+        least: The least Dice of a mask with the recorded one.
+        mismatch: The first mismatch, or None.
+        mismatches: Steps that do not match.
+    """
+
+    episodes: int
+    steps: int
+    least: float
+    mismatch: str | None
+    mismatches: int
+
+    @property
+    def detail(self) -> str:
+        """One line."""
+        whole = f"{self.episodes} episodes, {self.steps} steps, least Dice {self.least:.4f}"
+        return (
+            whole if self.mismatch is None else f"{self.mismatch} ({self.mismatches} of {self.steps} steps)"
+        )
+
+
+def sampled(opened: Opened, n: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield `n` random episodes, dealt evenly over the protocols, as plain values.
+
+    Episodes that failed or have no step are left out: there is nothing to run again.
+    """
+    pools = [_shuffled(run, seed) for run in opened.runs]
+    turn = taken = 0
+    while taken < n and any(pools):
+        pool = pools[turn % len(pools)]
+        if pool:
+            yield _episode(opened.runs[turn % len(pools)], *pool.pop())
+            taken += 1
+        turn += 1
+
+
+def _shuffled(run: OpenedRun, seed: int) -> list[tuple[str, float, int]]:
+    frame = run.claimed.episodes
+    frame = frame[(frame["status"] == "ok") & (frame["steps"] > 0)]
+    keys = sorted(
+        zip(frame["case_id"].tolist(), frame["level"].tolist(), frame["repeat"].tolist(), strict=True)
+    )
+    order = np.argsort(words_of("rerun", seed, run.protocol.id).words(len(keys)), kind="stable")
+    return [keys[i] for i in order]
+
+
+def _episode(run: OpenedRun, case_id: str, level: float, repeat: int) -> dict[str, Any]:
+    claimed = run.claimed
+
+    def mine(frame: Any) -> Any:
+        return frame[(frame["case_id"] == case_id) & (frame["level"] == level) & (frame["repeat"] == repeat)]
+
+    prompts, masks = mine(claimed.prompts), mine(claimed.masks.rows)
+    steps = []
+    for row in mine(claimed.steps).sort_values("step").to_dict("records"):
+        given = prompts[prompts["step"] == row["step"]].sort_values("index")
+        candidates = masks[masks["step"] == row["step"]].sort_values("candidate")
+        steps.append(
+            {
+                "chosen": int(row["chosen"]),
+                "candidates": [claimed.masks.runs(int(i)).tolist() for i in candidates.index],
+                "prompts": [
+                    [p["kind"], [int(v) for v in p["landed"]], bool(p["positive"]), p["text"]]
+                    for p in given.to_dict("records")
+                ],
+            }
+        )
+    return {
+        "protocol": run.protocol.id,
+        "case_id": case_id,
+        "level": level,
+        "repeat": repeat,
+        "steps": steps,
+    }
+
+
+def rerun(
+    spec: AgentSpec,
+    episodes: Sequence[Mapping[str, Any]],
+    suite: Suite,
+    local: Mapping[str, Any],
+    digest: str,
+    *,
+    seconds: float = 600.0,
+) -> Rerun:
+    """Run a method again on recorded prompts and compare its masks with the recorded ones.
+
+    Args:
+        spec: The method, chosen by whoever verifies.
+        episodes: What `sampled` gave.
+        suite: The suite.
+        local: Options of the data set that depend on the machine.
+        digest: Digest of the submission's agent: another agent is a mismatch.
+        seconds: The most that one answer may take.
+
+    Raises:
+        SimclickError: When the method cannot be made, or the data not be loaded.
+    """
+    places = {case.case_id: place for place, case in enumerate(suite.cases)}
+    compared = _Compared(suite)
+    with _Remote(spec, seconds) as remote:
+        if remote.digest != digest:
+            compared.note(f"the agent has the digest {remote.digest[:12]}, the submission's {digest[:12]}")
+        for episode in sorted(episodes, key=lambda e: places[e["case_id"]]):
+            place = places[episode["case_id"]]
+            case = next(suite.loaded(local, slice(place, place + 1)))
+            compared.episode(remote, case, episode)
+    return compared.result()
+
+
+class _Compared:
+    """Gathers what the comparison found."""
+
+    def __init__(self, suite: Suite) -> None:
+        self._suite = suite
+        self._episodes = self._steps = self._wrong = 0
+        self._least = 1.0
+        self._first: str | None = None
+
+    def note(self, mismatch: str) -> None:
+        self._wrong += 1
+        if self._first is None:
+            self._first = mismatch
+
+    def episode(self, remote: _Remote, case: Any, episode: Mapping[str, Any]) -> None:
+        """Run one episode again, step by step, from the recorded state before each."""
+        self._episodes += 1
+        protocol = self._suite.protocol(episode["protocol"])
+        ground, rounds, previous, chosen = Ground(case), [], None, None
+        for number, step in enumerate(episode["steps"], 1):
+            self._steps += 1
+            where = (
+                f"case {case.case_id}, level {episode['level']:g}, repeat {episode['repeat']}, step {number}"
+            )
+            recorded = [decode(counts, case.size) for counts in step["candidates"]]
+            rounds.append(step["prompts"])
+            seed = Draws(self._suite.seed, case.dataset, case.case_id, episode["repeat"], number).agent_seed()
+            try:
+                answer = remote.answer(case.image, rounds, previous, chosen, seed)
+                selection = select(answer, protocol.select, ground)
+            except AgentError as error:
+                self.note(f"{where}: {error}")
+                return
+            previous, chosen = recorded[step["chosen"]], step["chosen"]
+            if len(selection.masks) != len(recorded):
+                self.note(f"{where}: {len(selection.masks)} candidates, not {len(recorded)}")
+                return
+            pairs = [(selection.mask, previous), *zip(selection.masks, recorded, strict=True)]
+            least = min(dice(a, b) for a, b in pairs)
+            self._least = min(self._least, least)
+            if least < LEAST_DICE:
+                self.note(
+                    f"{where}: Dice {least:.4f} with the recorded mask; at least {LEAST_DICE} is needed"
+                )
+
+    def result(self) -> Rerun:
+        return Rerun(self._episodes, self._steps, self._least, self._first, self._wrong)
+
+
+class _Remote:
+    """The method in its own process."""
+
+    def __init__(self, spec: AgentSpec, seconds: float) -> None:
+        self._spec = spec
+        self._seconds = seconds
+        self._image: Any = None
+
+    def __enter__(self) -> _Remote:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=_serve, args=(there, self._spec), daemon=True)
+        self._process.start()
+        there.close()
+        hello = self._receive()
+        if "error" in hello:
+            self.__exit__()
+            raise SimclickError(hello["error"])
+        self.digest = str(hello["digest"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+    def answer(
+        self,
+        image: NDArray[np.uint8],
+        rounds: Sequence[Any],
+        previous: NDArray[np.bool_] | None,
+        chosen: int | None,
+        seed: int,
+    ) -> Prediction:
+        """Return the method's answer to the last of some rounds."""
+        h, w = image.shape[:2]
+        if self._image is not image:
+            self._pipe.send_bytes(json.dumps({"image": [h, w]}).encode())
+            self._pipe.send_bytes(image.tobytes())
+            self._image = image
+        head = {"rounds": list(rounds), "seed": seed, "chosen": chosen, "previous": previous is not None}
+        self._pipe.send_bytes(json.dumps(head).encode())
+        if previous is not None:
+            self._pipe.send_bytes(np.packbits(previous).tobytes())
+        reply = self._receive()
+        if "error" in reply:
+            raise AgentError(reply["error"])
+        bits = np.frombuffer(self._bytes(), dtype=np.uint8)
+        masks = np.unpackbits(bits, count=reply["n"] * h * w).reshape(reply["n"], h, w).astype(np.bool_)
+        return Prediction(masks, reply["scores"])
+
+    def _receive(self) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self._bytes())
+        return content
+
+    def _bytes(self) -> bytes:
+        try:
+            if not self._pipe.poll(self._seconds):
+                raise AgentError(f"no answer within {self._seconds:g} s")
+            return self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            raise AgentError("the method's process ended") from None
+
+
+def _serve(pipe: Connection, spec: AgentSpec) -> None:
+    """Answer requests until the pipe closes. Runs in the method's process."""
+    from simclick.harness.engine import numeric_threads
+
+    def reply(content: Mapping[str, Any]) -> None:
+        pipe.send_bytes(json.dumps(content).encode())
+
+    try:
+        agent = spec.make()
+    except SimclickError as error:
+        reply({"error": str(error)})
+        return
+    reply({"digest": agent.info.digest})
+    embedding: Embedding | None = None
+    size: tuple[int, int] = (0, 0)
+    memories: Any = None
+    with numeric_threads(1):
+        while True:
+            try:
+                head = json.loads(pipe.recv_bytes())
+            except EOFError:
+                return
+            try:
+                if "image" in head:
+                    size = (int(head["image"][0]), int(head["image"][1]))
+                    image = np.frombuffer(pipe.recv_bytes(), dtype=np.uint8).reshape(*size, 3)
+                    embedding = agent.encode([image])[0]
+                    continue
+                previous = pipe.recv_bytes() if head["previous"] else None
+                assert embedding is not None
+                memory = memories[head["chosen"]] if memories and head["chosen"] is not None else None
+                request = Request(
+                    embedding,
+                    size,
+                    tuple(Round(tuple(_prompt(p) for p in round_)) for round_ in head["rounds"]),
+                    None if previous is None else _mask(previous, size),
+                    memory,
+                    head["seed"],
+                )
+                masks, scores, memories = _predicted(agent, request)
+            except Exception as error:
+                reply({"error": f"{type(error).__name__}: {error}"[:500]})
+                continue
+            reply({"n": len(masks), "scores": scores})
+            pipe.send_bytes(np.packbits(masks).tobytes())
+
+
+def _predicted(agent: Any, request: Request) -> tuple[NDArray[np.bool_], list[float], Any]:
+    from simclick.harness.select import candidate_masks
+
+    answer = agent.predict([request])[0]
+    masks = candidate_masks(answer, request.size)
+    return masks, [float(s) for s in answer.scores], answer.memories
+
+
+def _mask(bits: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
+    flat = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size[0] * size[1])
+    mask = flat.reshape(size).astype(np.bool_)
+    mask.flags.writeable = False
+    return mask
+
+
+def _prompt(values: Sequence[Any]) -> Prompt:
+    kind, landed, positive, label = values
+    at = tuple(int(v) for v in landed)
+    return Prompt(kind, at, positive, at, positive, label)

@@ -1,0 +1,77 @@
+"""The static site: built from accepted submissions, the same bytes every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from simclick.errors import ConfigError
+from simclick.leaderboard.boards import SuiteFacts
+from simclick.leaderboard.downloads import Files
+from simclick.leaderboard.entries import Entry, load_entries
+from simclick.leaderboard.pages import add_pages
+from simclick.leaderboard.standings import compute_standings, facts_of
+from simclick.leaderboard.suites import load_suite
+
+__all__ = ["SiteResult", "build_site", "write_site"]
+
+
+@dataclass(frozen=True)
+class SiteResult:
+    """What was built.
+
+    Attributes:
+        index: Its first page.
+        entries: Number of submissions.
+        boards: Number of boards over all cases.
+        files: All files, relative to the site's folder.
+    """
+
+    index: Path
+    entries: int
+    boards: int
+    files: tuple[str, ...]
+
+
+def build_site(
+    submissions: Path,
+    out: Path,
+    suite_files: Sequence[Path] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> SiteResult:
+    """Build the site of a folder of accepted submissions.
+
+    Args:
+        submissions: It holds ``SUITE/SLUG/`` folders.
+        out: The site's folder: new, empty, or holding a site, whose files are replaced.
+        suite_files: Suites that simclick does not ship.
+        progress: Called with each board's name before it is computed.
+
+    Raises:
+        ConfigError: When a submission or suite is bad, or `out` holds something else.
+        StoreError: When the site cannot be written.
+    """
+    entries = load_entries(submissions)
+    own = {suite.name: suite for suite in (load_suite(str(path)) for path in suite_files)}
+    names = sorted({entry.suite for entry in entries})
+    suites = {name: facts_of(own[name] if name in own else load_suite(name)) for name in names}
+    return write_site(entries, suites, out, progress)
+
+
+def write_site(
+    entries: Sequence[Entry],
+    suites: Mapping[str, SuiteFacts],
+    out: Path,
+    progress: Callable[[str], None] = lambda _: None,
+) -> SiteResult:
+    """Write the site of some entries; arguments and errors as of `build_site`."""
+    if out.is_dir() and (out / "run.json").exists():
+        raise ConfigError(f"--out {out} is a run directory: choose another folder")
+    standings = compute_standings(entries, suites, progress)
+    files = Files()
+    progress("pages")
+    add_pages(files, standings)
+    written = files.write(out)
+    boards = sum(len(standing.boards) for standing in standings)
+    return SiteResult(out / "index.html", len(entries), boards, tuple(written))

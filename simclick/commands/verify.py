@@ -1,0 +1,140 @@
+"""`simclick verify`: check a submission; with --accept, make a board's folder of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from simclick.errors import ConfigError
+
+__all__ = ["add"]
+
+_HELP = """\
+Exit codes: 0 every check passed; 1 a check failed, or the archive was refused; 2 wrongly asked.
+  simclick verify NAME.zip                          recompute and replay, without the method
+  simclick verify NAME.zip --rerun agent=grabcut    and run the method again on a random sample
+  simclick verify NAME.zip --accept leaderboard/submissions
+  simclick verify --changed origin/main             check the accepted folders that differ from a git base
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="check a submission without its method",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("archive", nargs="?", type=Path, metavar="NAME.zip", help="the submission")
+    parser.add_argument("--suite", metavar="FILE.yaml", help="a suite that simclick does not ship")
+    parser.add_argument("--data", metavar="DIR", help="where the suite's data lie, for data sets on disk")
+    parser.add_argument("--no-replay", action="store_true", help="check only what needs no data")
+    parser.add_argument("--rerun", nargs="+", default=[], metavar="agent=…", help="a method to run again")
+    parser.add_argument("--episodes", type=int, default=32, metavar="N", help="rerun: how many (default: 32)")
+    parser.add_argument("--seed", type=int, metavar="N", help="rerun: which (default: drawn afresh)")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="worker processes (default: 1)")
+    parser.add_argument("--memory", type=float, default=1.0, metavar="GIB", help="of a worker (default: 1)")
+    parser.add_argument("--accept", type=Path, metavar="DIR", help="write DIR/SUITE/METHOD/ where it passes")
+    parser.add_argument("--replace", action="store_true", help="accept: replace a folder of that name")
+    parser.add_argument("--url", metavar="URL", help="accept: where the archive is kept")
+    parser.add_argument("--changed", nargs="?", const="HEAD", metavar="BASE", help="check accepted folders")
+    parser.add_argument("--submissions", type=Path, default=Path("leaderboard/submissions"), metavar="DIR")
+    parser.add_argument(
+        "--archives", type=Path, metavar="DIR", help="changed: where archives lie, by SHA-256"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(function=_verify)
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    sys.path.insert(0, "")  # a user's agent beside the command is found
+    if arguments.changed is not None:
+        return _changed(arguments)
+    if arguments.archive is None:
+        raise ConfigError("say which archive: simclick verify NAME.zip (see simclick verify --help)")
+    from simclick.leaderboard.accept import write_entry
+    from simclick.leaderboard.limits import RefusedError, check_url
+    from simclick.leaderboard.verify import verify
+    from simclick.leaderboard.worker import Walls
+
+    for name, least in (("episodes", 1), ("workers", 1), ("memory", 0.125)):
+        if getattr(arguments, name) < least:
+            raise ConfigError(f"--{name} {getattr(arguments, name)}: must be at least {least}")
+    try:
+        url = check_url(arguments.url or "", "--url") or None
+    except RefusedError as error:
+        raise ConfigError(str(error)) from None
+    with _Bar(arguments.quiet or arguments.json) as bar:
+        verdict = verify(
+            arguments.archive,
+            suite=arguments.suite,
+            local={"root": arguments.data} if arguments.data else {},
+            replay=not arguments.no_replay,
+            agent=_agent(arguments.rerun),
+            episodes=arguments.episodes,
+            seed=arguments.seed,
+            workers=arguments.workers,
+            accept=arguments.accept is not None,
+            walls=Walls(memory=int(arguments.memory * (1 << 30))),
+            progress=bar,
+        )
+    if arguments.json:
+        print(json.dumps(verdict.as_dict(url)))
+    else:
+        for check in verdict.checks:
+            print(f"{check.verdict:8} {check.name:11} {check.detail}")
+        print(f"{arguments.archive}: {verdict.tier or 'refused'}")
+    if verdict.passed and arguments.accept is not None:
+        print(write_entry(verdict, arguments.accept, url=url, replace=arguments.replace))
+    return 0 if verdict.passed else 1
+
+
+def _agent(words: list[str]) -> Any:
+    if not words:
+        return None
+    from simclick.config import compose_run
+
+    if wrong := [word for word in words if not word.startswith("agent")]:
+        raise ConfigError(f"--rerun takes agent=… and agent.key=…, not {wrong[0]!r}")
+    return compose_run(words).agent
+
+
+def _changed(arguments: argparse.Namespace) -> int:
+    from simclick.leaderboard.changed import check_changed
+
+    outcomes = check_changed(arguments.submissions, arguments.changed, arguments.archives)
+    for outcome in outcomes:
+        print(f"{'pass' if outcome.passed else 'fail':8} {outcome.folder}: {outcome.detail}")
+    if not outcomes:
+        print(f"no accepted submission differs from {arguments.changed}")
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
+
+
+class _Bar:
+    """A progress bar on standard error over the cases replayed."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        from tqdm import tqdm
+
+        if self._quiet:
+            return
+        if self._bar is None:
+            self._bar = tqdm(desc="replaying", unit="case", leave=False, delay=1)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)

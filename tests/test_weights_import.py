@@ -1,0 +1,155 @@
+"""Importing a pickled checkpoint: the tensors come out, nothing in the file runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)")
+pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from simclick import weights  # noqa: E402
+from simclick.baselines.conversion import read_tensors  # noqa: E402
+from simclick.cli import main  # noqa: E402
+from simclick.errors import ConfigError  # noqa: E402
+from simclick.weights_import import import_checkpoint  # noqa: E402
+
+
+class Bomb:
+    """Writes a file when it is unpickled the usual way, in three manners."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"echo boom > '{self.canary}'",)
+
+
+def state() -> dict[str, Any]:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(3, 4, 3)
+    return {**{f"module.{key}": value for key, value in layer.state_dict().items()}, "module.one": layer.bias}
+
+
+def checkpoint(folder: Path, legacy: bool = False) -> Path:
+    """As SAM-Med2D's: a state dict beside a pickled optimizer; and beside a bomb."""
+    layer = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    layer(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    path = folder / "sam-med2d_b.pth"
+    content = {"model": state(), "optimizer": optimizer, "bomb": Bomb(folder / "canary")}
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SIMCLICK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache" / "checkpoints"
+
+
+def test_the_bomb_of_these_tests_is_live(tmp_path: Path) -> None:
+    checkpoint(tmp_path)
+    torch.load(tmp_path / "sam-med2d_b.pth", weights_only=False)
+    assert (tmp_path / "canary").exists()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_the_reader_takes_tensors_and_runs_nothing(tmp_path: Path, legacy: bool) -> None:
+    path = checkpoint(tmp_path, legacy)
+    tensors, inert = read_tensors(path)
+    assert set(tensors) == {"weight", "bias", "one"}
+    assert any(name.endswith("Adam") for name in inert)
+    assert any(name in {"posix.system", "nt.system"} for name in inert)
+    assert not (tmp_path / "canary").exists()
+    expected = state()
+    for key, tensor in tensors.items():
+        assert torch.equal(tensor, expected[f"module.{key}"])
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (eval, ("open('canary', 'w')",)),
+        (exec, ("open('canary', 'w')",)),
+        (__import__, ("antigravity",)),
+        (getattr, (os, "system")),
+        (torch.load, ("inner.pth",)),
+        (torch.hub.load, ("owner/evil", "entry")),
+        (Path.touch, (Path("canary"),)),
+    ],
+)
+def test_whatever_a_file_names_stays_inert(tmp_path: Path, function: Any, arguments: Any) -> None:
+    class Call:
+        def __reduce__(self) -> Any:
+            return function, arguments
+
+    if function is getattr:  # a module cannot be pickled: name it
+        payload = b"cbuiltins\ngetattr\n(cos\nsystem\nS'__call__'\ntR(S'touch canary'\ntR."
+        (tmp_path / "raw.pkl").write_bytes(payload)
+        with pytest.raises(Exception):  # noqa: B017  (no state dict comes out of it, in whatever way)
+            read_tensors(tmp_path / "raw.pkl")
+    else:
+        torch.save({"model": {"a": torch.ones(2)}, "x": Call()}, tmp_path / "w.pth")
+        tensors, inert = read_tensors(tmp_path / "w.pth")
+        assert list(tensors) == ["a"]
+        assert inert
+    assert not (tmp_path / "canary").exists()
+
+
+def test_the_command_warns_asks_and_converts(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = checkpoint(tmp_path)
+    assert main(["weights", "import", "sam_med2d", str(path)]) == 2  # not asked here: no terminal
+    shown = capsys.readouterr().err
+    assert "WARNING" in shown
+    assert "add --yes" in shown
+    assert not cache.exists()
+    assert main(["weights", "import", "sam_med2d", str(path), "--yes"]) == 0
+    out, err = capsys.readouterr()
+    made = cache / "sam-med2d_b.safetensors"
+    assert out.strip() == str(made)
+    assert "3 tensors" in err
+    assert "left out, not executed" in err
+    assert not (tmp_path / "canary").exists()
+    assert set(load_file(made)) == {"weight", "bias", "one"}
+    assert weights.located("sam_med2d") == made
+    record = json.loads((cache / "sam-med2d_b.safetensors.json").read_text())
+    assert record["sha256"] == weights.sha256_of(made)
+    assert record["source_sha256"] == weights.sha256_of(path)
+    assert weights.verify("sam_med2d")[0]
+    assert "as imported" in weights.verify("sam_med2d")[1]
+    assert [file.name for file in cache.iterdir() if file.name.startswith(".")] == []
+    made.write_bytes(made.read_bytes() + b" ")
+    assert main(["weights", "verify", "sam_med2d"]) == 1
+    assert "CHANGED" in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path: Path, cache: Path) -> None:
+    file = tmp_path / "w.pth"
+    file.write_bytes(pickle.dumps(Bomb(tmp_path / "canary")))
+    with pytest.raises(ConfigError, match="was not imported") as caught:
+        import_checkpoint("sam_med2d", file)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "canary").exists()
+    assert list(cache.iterdir()) == []
+
+
+def test_a_known_sha256_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"other")
+    with pytest.raises(ConfigError, match=r"is not sam_vit_b_01ec64\.pth: SHA-256"):
+        import_checkpoint("sam_vit_b", tmp_path / "w.pth")
+    with pytest.raises(ConfigError, match="no such file"):
+        import_checkpoint("sam_vit_b", tmp_path / "none.pth")
+    with pytest.raises(ConfigError, match="unknown checkpoint 'sam'"):
+        import_checkpoint("sam", tmp_path / "w.pth")
