@@ -49,7 +49,7 @@ bench: .venv/.full
 
 constraints: .venv/.uv
 	$(BIN)/uv pip compile --universal --python-version 3.10 --constraint requirements/pins.in \
-	  --extra sam --extra onnx --extra train --extra process --extra demo --extra gpl --extra dev --no-annotate --no-header \
+	  --extra sam --extra onnx --extra train --extra process --extra ritm --extra demo --extra gpl --extra dev --no-annotate --no-header \
 	  --upgrade --output-file requirements/constraints.txt pyproject.toml
 
 clean:
@@ -65,5 +65,5 @@ clean:
 	@touch $@
 
 .venv/.full: .venv/.uv pyproject.toml requirements/constraints.txt
-	$(INSTALL) --editable '.[sam,onnx,train,process,demo,gpl,dev]'
+	$(INSTALL) --editable '.[sam,onnx,train,process,ritm,demo,gpl,dev]'
 	@touch $@ .venv/.demo

@@ -66,6 +66,7 @@ def _board(standing: Standing, board: Board) -> dict[str, Any]:
     rows = {m.slug: by_label[m.label] for m in board.methods.values() if m.label in by_label}
     return {
         "protocol": board.protocol.id,
+        "methods": list(board.methods),
         "columns": [
             {
                 "key": c.key,

@@ -160,6 +160,8 @@ def _method_parts(standing: Standing, method: Method) -> dict[str, Any]:
     boards = []
     films: Mapping[str, Sequence[Strip]] = strips(method)
     for board in standing.boards.values():
+        if method.slug not in board.methods:
+            continue
         prefix = f"{board.key}-one"
         chart: Chart | None = None
         if board.noisy:

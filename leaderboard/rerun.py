@@ -105,7 +105,7 @@ def _episode(run: OpenedRun, case_id: str, level: float, repeat: int) -> dict[st
                 "chosen": int(row["chosen"]),
                 "candidates": [claimed.masks.runs(int(i)).tolist() for i in candidates.index],
                 "prompts": [
-                    [p["kind"], [int(v) for v in p["landed"]], bool(p["positive"]), p["text"]]
+                    [p["kind"], [int(v) for v in p["landed"]], bool(p["positive"]), _text(p["text"])]
                     for p in given.to_dict("records")
                 ],
             }
@@ -117,6 +117,11 @@ def _episode(run: OpenedRun, case_id: str, level: float, repeat: int) -> dict[st
         "repeat": repeat,
         "steps": steps,
     }
+
+
+def _text(value: object) -> str | None:
+    """Return a text or None: a column of nulls alone comes back as NaN."""
+    return value if isinstance(value, str) else None
 
 
 def rerun(

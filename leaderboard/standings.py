@@ -101,14 +101,18 @@ def _standing(
     parts: dict[str, list[Board]] = {}
     frames = []
     for role, protocol in suite.roles.items():
+        # A method that takes no boxes stands on no board of boxes.
+        taking = [m for m in methods if protocol.id in m.entry.protocols]
+        if not taking:
+            continue
         progress(f"{suite.name}, {protocol.id}")
-        mine = suite_frames(methods, protocol)
+        mine = suite_frames(taking, protocol)
         frames.append((mine, protocol.budget))
-        boards[role] = make_board(suite, role, methods, mine)
+        boards[role] = make_board(suite, role, taking, mine)
         modalities = boards[role].subsets("modality")
-        parts[role] = [make_board(suite, role, methods, mine, m) for m in modalities if len(modalities) > 1]
+        parts[role] = [make_board(suite, role, taking, mine, m) for m in modalities if len(modalities) > 1]
     robust: dict[str, Mapping[str, Value]] = {
-        role: {m.slug: turned(boards[role].robust(m.slug, "dose_area")) for m in methods}
+        role: {slug: turned(boards[role].robust(slug, "dose_area")) for slug in boards[role].methods}
         for role in ("click_noise", "box_noise")
         if role in boards
     }
@@ -129,8 +133,12 @@ def _labels(entries: Sequence[Entry]) -> dict[str, str]:
 def _stability(
     methods: Sequence[Method], frames: Sequence[tuple[tuple[pd.DataFrame, pd.DataFrame], int]]
 ) -> Sensitivity | None:
-    ranked = [m.slug for m in methods if m.ranked]
-    if len(ranked) < 2 or not frames:
+    if not frames:
+        return None
+    # Those that stand under every protocol: else a rank would hang on who else took part.
+    everywhere = set.intersection(*(set(mine[0]["agent"]) for mine, _ in frames))
+    ranked = [m.slug for m in methods if m.ranked and m.slug in everywhere]
+    if len(ranked) < 2:
         return None
     episodes, steps = (
         pd.concat([mine[k][mine[k]["agent"].isin(ranked)] for mine, _ in frames], ignore_index=True)

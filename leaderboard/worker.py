@@ -108,7 +108,10 @@ def _death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return f"reading it ended the worker process ({name}): it needs more memory or time than is given"
-    return "reading it ended the worker process: it needs more memory or time than is given"
+    return (
+        "reading it ended the worker process: it is not what it must be, or needs more memory or time than "
+        "is given"
+    )
 
 
 def _main(connection: Connection, job: str, walls: Walls) -> None:

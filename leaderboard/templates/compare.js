@@ -102,8 +102,9 @@
     document.getElementById("about").replaceChildren(table("What is said of them", ["what", ...names], facts, false));
     for (const section of document.querySelectorAll("section[data-key]")) {
       const board = suite.boards.find(({ key }) => key === section.dataset.key);
-      section.hidden = !board;
-      if (!board) continue;
+      const both = board && [a, b].every((slug) => board.methods.includes(slug));
+      section.hidden = !both;
+      if (!both) continue;
       highlight(section, cards.map((card) => card.number));
       section.querySelector(".numbers").replaceChildren(numbers(board, a, b, names));
       const parts = section.querySelector(".targets");

@@ -210,7 +210,10 @@ def _words(panel: _Panel, agents: Sequence[str]) -> Iterator[str]:
     """Yield a sentence per agent: which factors its Dice clearly goes with."""
     about = "planted factors" if panel.kind == "planted" else "measured factors"
     if not panel.table.loc[panel.table["outcome"] == SHOWN, "low"].notna().any():
-        yield f"On {panel.dataset}, which of the {about} matter cannot be said: the cases are too few for so many."
+        yield (
+            f"On {panel.dataset} it cannot be said which of the {about} matter: "
+            "too few cases tell them apart."
+        )
     for agent in agents:
         rows = panel.rows(agent)
         known = rows[rows["low"].notna()]

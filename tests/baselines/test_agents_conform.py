@@ -34,7 +34,14 @@ def test_configuration_says_every_option(name: str) -> None:
     content = yaml.safe_load((files("simclick.conf.agent") / f"{name}.yaml").read_text())
     assert content.pop("name") == name
     parameters = inspect.signature(registry.agents.load(name)).parameters
-    assert content == {key: p.default for key, p in parameters.items()}
+    assert set(content) == set(parameters)
+    # An empty list or mapping in YAML stands for an empty tuple or None in Python.
+    assert {k: v or None for k, v in content.items() if not isinstance(v, bool)} == {
+        k: p.default or None for k, p in parameters.items() if not isinstance(p.default, bool)
+    }
+    assert {k: v for k, v in content.items() if isinstance(v, bool)} == {
+        k: p.default for k, p in parameters.items() if isinstance(p.default, bool)
+    }
 
 
 @pytest.mark.parametrize("name", CLASSICAL)

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_entries import CLICKS, toy_entries, toy_standings, toy_suite, toy_suites, write_entry
+from made_entries import CLICK_NOISE, CLICKS, toy_entries, toy_standings, toy_suite, toy_suites, write_entry
 
 from simclick.errors import ConfigError
 from simclick.leaderboard.boards import Board
 from simclick.leaderboard.charts import front
+from simclick.leaderboard.downloads import Files
 from simclick.leaderboard.entries import load_entries
+from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.standings import compute_standings
 from simclick.leaderboard.tables import apart_grid, board_grid, pairs_grid
 from simclick.statistics.comparison import holm
@@ -136,3 +138,23 @@ def test_the_front_holds_what_nobody_beats() -> None:
     points = [(1.0, 0.5), (2.0, 0.4), (2.0, 0.7), (3.0, 0.7), (0.5, float("nan")), (1.0, 0.5)]
     assert front(points) == [0, 5, 2]  # equal points stay both; dearer at the same quality does not
     assert front([]) == []
+
+
+def test_a_method_of_clicks_alone_stands_on_the_boards_of_clicks_alone(tmp_path: Path) -> None:
+    clicks = {"clicks": CLICKS, "click_noise": CLICK_NOISE}
+    write_entry(tmp_path, "both", 0.5, cases=12)
+    write_entry(tmp_path, "another", 0.3, cases=12)
+    write_entry(tmp_path, "only-clicks", 0.1, cases=12, roles=clicks, worst=False)
+    entries, suites = load_entries(tmp_path), {"toy-v1": toy_suite(cases=12)}
+    (standing,) = compute_standings(entries, suites)
+    assert set(standing.boards["clicks"].methods) == {"both", "another", "only-clicks"}
+    assert set(standing.boards["box"].methods) == {"both", "another"}
+    assert "only-clicks" not in standing.robust["box_noise"]
+    # Rank changes are told only of methods that stand under every protocol.
+    assert standing.stability is not None
+    assert set(standing.stability.ranks["agent"]) == {"both", "another"}
+    files = Files()
+    add_pages(files, [standing])
+    page = files._content["methods/only-clicks.html"].decode()
+    assert 'href="../boards/toy-v1-clicks.html"' in page
+    assert 'href="../boards/toy-v1-box.html"' not in page
