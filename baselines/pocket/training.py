@@ -37,8 +37,9 @@ class TrainSpec:
         phantoms: Training phantoms.
         mosaics: Training mosaics.
         weight_decay: AdamW's.
-        rounds: Prompts per sample (pocket-sam).
+        rounds: Most prompts per sample (pocket-sam).
         prompts: Samples per picture (pocket-sam).
+        half: Whether the network computes in bfloat16 (pocket-sam).
     """
 
     name: str
@@ -51,14 +52,16 @@ class TrainSpec:
     phantoms: int = 1600
     mosaics: int = 1600
     weight_decay: float = 0.02
-    rounds: int = 3
+    rounds: int = 4
     prompts: int = 4
+    half: bool = False
 
     def __post_init__(self) -> None:
         def need(good: bool, key: str, value: object, rule: str) -> None:
             if not good:
                 raise ConfigError(f"{key}={value}: {rule}")
 
+        need(isinstance(self.half, bool), "half", self.half, "must be true or false")
         need(len(self.stages) > 0, "stages", [], "needs at least one stage")
         for key in ("threads", "workers", "phantoms", "mosaics", "rounds", "prompts"):
             value = getattr(self, key)
@@ -129,7 +132,7 @@ def _task(spec: TrainSpec, pictures: Pictures) -> Task:
     if spec.name == "pocket-sam":
         from simclick.baselines.pocket.sam_task import SamTask
 
-        return SamTask(pictures, spec.rounds, spec.prompts, spec.threads)
+        return SamTask(pictures, spec.rounds, spec.prompts, spec.threads, spec.half)
     from simclick.baselines.pocket.click_task import ClickTask
 
     return ClickTask(pictures)
