@@ -43,9 +43,9 @@ types: .venv/.full
 smoke: .venv/.full
 	$(BIN)/python tests/tools/wheel.py smoke
 
+# Tables of docs/speed.md. RITM=checkout of its repository, MASKS=folder of PNG masks, FULL=1: also a million rows.
 bench: .venv/.full
-	$(BIN)/python benchmarks/clicks.py $(if $(RITM),--ritm $(RITM))
-	$(BIN)/python benchmarks/loop.py $(if $(RITM),--ritm $(RITM))
+	$(BIN)/python benchmarks/all.py $(if $(RITM),--ritm $(RITM)) $(if $(MASKS),--masks $(MASKS)) $(if $(FULL),--full)
 
 constraints: .venv/.uv
 	$(BIN)/uv pip compile --universal --python-version 3.10 --constraint requirements/pins.in \

@@ -103,9 +103,35 @@ def read_tensors(source: Path) -> tuple[dict[str, Any], list[str]]:
     def load(stream: Any, **options: Any) -> Any:
         return Unpickler(stream, **options).load()
 
+    _refuse_scripts(source)
     tool: Any = SimpleNamespace(Unpickler=Unpickler, load=load, __name__="pickle")
     content = torch.load(source, map_location="cpu", weights_only=False, pickle_module=tool)
     return unwrapped(content, source), sorted(inert)
+
+
+def _refuse_scripts(source: Path) -> None:
+    """Refuse TorchScript: `torch.load` hands such archives to its own interpreter, past any unpickler.
+
+    What it would run is code in the file, which may write files. An archive is refused by its records, and
+    any that is neither a plain checkpoint of one pickle nor an older file without an archive.
+    """
+    import zipfile
+
+    from simclick.errors import ConfigError
+
+    with source.open("rb") as stream:
+        begins = stream.read(4)
+    if begins[:2] != b"PK" and not zipfile.is_zipfile(source):
+        return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise ConfigError(f"{source}: a damaged archive ({error})") from None
+    records = [name.split("/", 1)[-1] for name in names]
+    scripts = sorted(r for r in records if r == "constants.pkl" or r.startswith("code/"))
+    if scripts or sum(r.endswith(".pkl") for r in records) != 1 or "data.pkl" not in records:
+        raise ConfigError(f"{source}: holds a program (TorchScript), not tensors; it is not opened")
 
 
 def _isolate() -> list[str]:

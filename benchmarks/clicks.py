@@ -11,18 +11,19 @@ plain NumPy and OpenCV, and the output says so.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import cv2
 import numpy as np
+from timing import Result, Table, arguments
 from workload import Mask, converging, disc, masks, resized
 
 from simclick.annotators.base import Annotator
@@ -127,7 +128,7 @@ def episode_of(truth: Mask, seed: int) -> list[Mask]:
     return [mask for mask in (np.zeros_like(truth), *predictions) if (mask != truth).any()]
 
 
-def line(peer: Peer, label: str, episodes: list[tuple[Mask, list[Mask]]], repeats: int) -> None:
+def line(table: Table, peer: Peer, label: str, episodes: list[tuple[Mask, list[Mask]]], repeats: int) -> None:
     """Measure and print one row."""
     theirs: list[float] = []
     ours: dict[str, list[float]] = {"center-click": [], "center-click-diverse": []}
@@ -150,12 +151,43 @@ def line(peer: Peer, label: str, episodes: list[tuple[Mask, list[Mask]]], repeat
                 sys.exit(f"{label}, mask {number}: clicks differ: {clicks} {expected}")
         passes.append(pass_time(truth, episode))
     centre, diverse = ours.values()
-    print(
-        f"{label:>14} {100 * median(errors):7.2f} {median(theirs):9.3f} {median(centre):9.4f} "
-        f"{median(theirs) / median(centre):8.0f}x {sum(theirs) / sum(centre):8.0f}x {median(diverse):9.4f} "
-        f"{median(passes):9.4f}",
-        flush=True,
+    table.add(
+        *(label, f"{100 * median(errors):.2f}", f"{median(theirs):.3f}", f"{median(centre):.4f}"),
+        *(f"{median(theirs) / median(centre):.0f}x", f"{sum(theirs) / sum(centre):.0f}x"),
+        *(f"{median(diverse):.4f}", f"{median(passes):.4f}", f"{median(centre) / median(passes):.1f}x"),
     )
+
+
+def threads(result: Result, truth: Mask, batch: int, repeats: int) -> None:
+    """Measure a lockstep batch in one call, and the same clicks shared by threads; clicks must be equal."""
+    masks_of_batch = np.stack([mask for seed in range(batch) for mask in episode_of(truth, seed)[1:2]])
+    case = Case("0", "bench", np.zeros((*truth.shape, 3), np.uint8), truth, group="0", modality="", target="")
+    annotator = annotators.load("center-click")()
+    draws = [Draws(0, "bench", "0", i, 1) for i in range(batch)]
+
+    def ask(part: slice) -> Sequence[Round | None]:
+        asked: Sequence[Round | None] = annotator.propose(
+            case, masks_of_batch[part], [[]] * len(draws[part]), draws[part]
+        )
+        return asked
+
+    title = f"{batch} episodes of one case at {truth.shape[0]}², their clicks in one round"
+    table = result.table(
+        title, "threads", "ms per click", "ratio to 1", note="The kernel lets go of Python's lock."
+    )
+    expected, single = ask(slice(None)), 0.0
+    for count in (1, 2, 4):
+        parts = [slice(i * batch // count, (i + 1) * batch // count) for i in range(count)]
+        with ThreadPoolExecutor(count) as pool:
+            times, found = [], []
+            for _ in range(repeats + 1):
+                start = time.perf_counter()
+                found = [round_ for answers in pool.map(ask, parts) for round_ in answers]
+                times.append((time.perf_counter() - start) * 1000 / batch)
+        if found != list(expected):
+            sys.exit(f"{count} threads: clicks differ")
+        single = single or median(times[1:])
+        table.add(str(count), f"{median(times[1:]):.4f}", f"{single / median(times[1:]):.2f}x")
 
 
 def compile_times() -> str:
@@ -174,35 +206,40 @@ def compile_times() -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ritm", type=Path, help="a checkout of RITM's repository")
-    parser.add_argument("--masks", type=Path, help="a folder of 0/255 PNG masks")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    options = arguments(__doc__, masks=True).parse_args()
     peer = ritm_peer(options.ritm) if options.ritm else plain_peer
     name, typical = masks(options.masks)
     cv2.ipp.setUseIPP(False)
-    print(f"peer: {'RITM, its own code' if options.ritm else 'the same rule, written plainly (no --ritm)'}")
-    print(
-        f"typical: {len(typical)} {name}; large: a disc of 41 %; each with an empty and 20 converging masks"
-    )
-    print("missing: the disc, and an empty mask at each of 21 clicks")
-    print(f"{compile_times()}; OpenCV threads: {cv2.getNumThreads()}")
-    print(f"milliseconds per click, medians (of {options.repeats} repeats, then over clicks)")
-    print(
-        f"{'':>14} {'error %':>7} {'peer':>9} {'ours':>9} {'medians':>9} {'totals':>9} "
-        f"{'diverse':>9} {'one pass':>9}"
+    result = Result("clicks")
+    compiling = compile_times()
+    table = result.table(
+        f"Milliseconds per click, medians (of {options.repeats} repeats, then over clicks)",
+        *(
+            "masks",
+            "error, %",
+            "peer",
+            "ours",
+            "medians",
+            "totals",
+            "ours, diverse",
+            "one pass",
+            "ours / pass",
+        ),
+        note=f"Peer: {'RITM, its own code' if options.ritm else 'its rule, written plainly (no --ritm)'}. "
+        f"Typical: {len(typical)} {name}; large: a disc of 41 %; each with an empty and 20 converging "
+        "masks; missing: the disc, and an empty mask at each of 21 clicks. One pass: the comparison of truth "
+        f"and mask. OpenCV threads: {cv2.getNumThreads()}. {compiling}.",
     )
     for size in SIZES:
         truths = [resized(mask, size) for mask in typical]
         episodes = [(truth, episode_of(truth, seed)) for seed, truth in enumerate(truths)]
-        line(peer, f"typical {size}²", episodes, options.repeats)
+        line(table, peer, f"typical {size}²", episodes, options.repeats)
         large = disc(size)
-        line(peer, f"large {size}²", [(large, episode_of(large, 0))], options.repeats)
+        line(table, peer, f"large {size}²", [(large, episode_of(large, 0))], options.repeats)
         # An agent that does not respond: the whole disc is wrong at each of 21 clicks.
-        line(peer, f"missing {size}²", [(large, [np.zeros_like(large)] * 21)], options.repeats)
+        line(table, peer, f"missing {size}²", [(large, [np.zeros_like(large)] * 21)], options.repeats)
+    threads(result, resized(typical[0], 512), 120, options.repeats)
+    result.save(options.json)
 
 
 if __name__ == "__main__":

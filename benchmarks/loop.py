@@ -5,12 +5,11 @@
 Both loops get the same probability maps for the same masks and threshold them; neither runs a network. RITM's
 loop is its `evaluate_sample`: next click, threshold, IoU. Ours is a whole block of the engine: load and
 check the case, next click, threshold, choice, Dice and IoU, hash of the mask, rows, Arrow tables; the
-last column adds the commit to disk. Without RITM's code only our times are shown.
+last column is the commit to disk. Without RITM's code only our times are shown.
 """
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from timing import Result, Table, arguments
 from workload import STEPS, converging, disc, masks, resized, ritm
 
 from simclick.agent import Agent, AgentInfo, Prediction, Request
@@ -116,25 +116,25 @@ def ours(truth: NDArray[np.bool_], maps: Maps, store: Path | None) -> Callable[[
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ritm", type=Path, help="a checkout of RITM's repository")
-    parser.add_argument("--masks", type=Path, help="a folder of 0/255 PNG masks")
-    parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    options = arguments(__doc__, masks=True).parse_args()
     evaluation = ritm(options.ritm) if options.ritm else None
     name, typical = masks(options.masks)
-    print(f"typical: {len(typical)} {name}, {STEPS} converging predictions; large: a disc of 41 %")
-    print(f"OpenCV threads: {cv2.getNumThreads()}; medians of {options.repeats}, milliseconds per click")
-    print(f"{'':>14} {'RITM loop':>10} {'ours':>8} {'ratio':>7} {'+ commit':>9}")
+    result = Result("loop")
+    table = result.table(
+        f"Milliseconds per click, medians of {options.repeats}",
+        *("masks", "RITM's loop", "ours", "ratio", "commit"),
+        note=f"Typical: {len(typical)} {name}, {STEPS} converging predictions; large: a disc of 41 %. "
+        f"Commit: what the flush of a block to disk adds. OpenCV threads: {cv2.getNumThreads()}."
+        + ("" if options.ritm else " RITM's loop was not measured (no --ritm)."),
+    )
     for size in (256, 512, 1024):
         for kind in ("typical", "large"):
             truths = [resized(m, size) for m in typical] if kind == "typical" else [disc(size)]
-            line(evaluation, f"{kind} {size}²", truths, options.repeats)
+            line(table, evaluation, f"{kind} {size}²", truths, options.repeats)
+    result.save(options.json)
 
 
-def line(evaluation: Any, label: str, truths: list[NDArray[np.bool_]], repeats: int) -> None:
+def line(table: Table, evaluation: Any, label: str, truths: list[NDArray[np.bool_]], repeats: int) -> None:
     """Measure one row of the table."""
     peer, mine, commit = [], [], []
     for seed, truth in enumerate(truths):
@@ -154,9 +154,9 @@ def line(evaluation: Any, label: str, truths: list[NDArray[np.bool_]], repeats: 
             steps = run()
             run()
             commit.append(median(run.commits) / steps * 1000)  # type: ignore[attr-defined]
-    theirs = f"{median(peer):10.2f}" if peer else f"{'-':>10}"
-    ratio = f"{median(a / b for a, b in zip(peer, mine, strict=True)):6.1f}x" if peer else f"{'-':>7}"
-    print(f"{label:>14} {theirs} {median(mine):8.3f} {ratio} {median(commit):9.3f}", flush=True)
+    theirs = f"{median(peer):.2f}" if peer else "-"
+    ratio = f"{median(a / b for a, b in zip(peer, mine, strict=True)):.1f}x" if peer else "-"
+    table.add(label, theirs, f"{median(mine):.3f}", ratio, f"{median(commit):.3f}")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from simclick.case import Case
 from simclick.episode import Rules
 from simclick.errors import ConfigError, SimclickError
 from simclick.leaderboard.archive import Archive, read_archive
-from simclick.leaderboard.limits import RefusedError
+from simclick.leaderboard.limits import RefusedError, check_text
 from simclick.leaderboard.manifest import agent_info, check_protocol, check_run_json
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
 from simclick.leaderboard.replay import Claimed, Findings, Replayer, compare
+from simclick.leaderboard.rerun import TOLD
 from simclick.leaderboard.suites import Suite, load_suite, suite_names
 from simclick.leaderboard.summary import declared_seconds, summarise
 from simclick.protocol import Protocol
@@ -154,11 +155,17 @@ def examine(job: Job, say: Callable[[Mapping[str, Any]], None]) -> None:
             from simclick.leaderboard.accept import entry_files
 
             files = entry_files(opened, job.local if job.replay else None)
-    say(_result(findings, done, opened.archive, files))
+    agent = opened.runs[0].manifest["agent"]
+    about = {"told": {name: agent[name] for name in TOLD if name in agent}}
+    say(_result(findings, done, opened.archive, files, about))
 
 
 def _result(
-    findings: Findings, done: Sequence[str], archive: Archive | None, files: Mapping[str, bytes] | None = None
+    findings: Findings,
+    done: Sequence[str],
+    archive: Archive | None,
+    files: Mapping[str, bytes] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     about = None
     if archive is not None:
@@ -169,6 +176,7 @@ def _result(
             "suite": suite,
             "method": archive.card.name,
             "digests": sorted({run["agent_digest"] for run in archive.submission["runs"]}),
+            **(more or {}),
         }
     return {
         "kind": "result",
@@ -264,11 +272,14 @@ def _claimed(
         listed = list(zip(cases["case_id"], cases["group"], cases["sha256"], strict=True))
         if listed != [(c.case_id, c.group, c.sha256) for c in suite.cases]:
             raise RefusedError(f"{about['folder']}/cases.parquet: not the suite's cases in the suite's order")
+        for name in ("modality", "target"):
+            for text in cases[name].unique():
+                check_text(text, f"{about['folder']}/cases.parquet: {name}", 200)
     name = f"{about['folder']}/masks.parquet"
     masks = read_masks(archive.files[name], name, bounds)
     try:
         info = agent_info(manifest)
-        return Claimed(info, read("episodes"), read("steps"), read("prompts"), masks)
+        return Claimed(info, read("episodes"), read("steps"), read("prompts"), masks, cases)
     except TypeError as error:
         raise RefusedError(f"{about['folder']}/run.json: agent: {error}") from None
 

@@ -61,6 +61,9 @@ READ_SECONDS = 10.0
 
 _DEPTH = 12
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+_UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+"""Kinds of characters that cannot be seen, or of which nobody knows how they look."""
+_MARKS_IN_A_ROW = 3
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
 _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~:/?#@!$&()*+,;=%-]*)?")
 
@@ -148,8 +151,11 @@ def check_text(value: object, where: str, most: int, *, empty: bool = True) -> s
     if not empty and not value.strip():
         raise RefusedError(f"{where}: must not be empty")
     for character in value:
-        if character in _BIDI or (character != "\n" and unicodedata.category(character) in {"Cc", "Cs"}):
+        if character in _BIDI or (character != "\n" and unicodedata.category(character) in _UNSEEN):
             raise RefusedError(f"{where}: the character U+{ord(character):04X} is not taken")
+    kinds = "".join("m" if unicodedata.combining(c) else "." for c in value)
+    if "m" * (_MARKS_IN_A_ROW + 1) in kinds:
+        raise RefusedError(f"{where}: more than {_MARKS_IN_A_ROW} combining marks in a row are not taken")
     if (found := _MARKUP.search(value)) is not None:
         raise RefusedError(f"{where}: markup is not taken ({found[0]}…)")
     return value

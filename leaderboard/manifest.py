@@ -69,6 +69,8 @@ def check_protocol(content: Mapping[str, Any], protocol: Protocol, where: str) -
         RefusedError: When a key differs; says which.
     """
     claimed = content["protocol"]
+    if not isinstance(claimed, dict):
+        raise RefusedError(f"{where}: protocol must be a mapping")
     expected = json.loads(json.dumps({**asdict(protocol), "digest": protocol.digest}))
     for key in sorted({*expected, *claimed}):
         if key != "summary" and claimed.get(key) != expected.get(key):

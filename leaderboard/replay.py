@@ -74,6 +74,7 @@ class Claimed:
         steps: Its rows of ``steps``.
         prompts: Its rows of ``prompts``.
         masks: Its masks.
+        cases: Its rows of ``cases``.
     """
 
     info: AgentInfo
@@ -81,6 +82,7 @@ class Claimed:
     steps: pd.DataFrame
     prompts: pd.DataFrame
     masks: Masks
+    cases: pd.DataFrame
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table by name."""
@@ -110,6 +112,7 @@ class Replayer(Lockstep):
     def play(self, case: Case) -> None:
         """Play all episodes of a case; their rows are added to `rows`."""
         self._case = case
+        self._check_case(case)
         planned = PlannedCase(
             None,
             case.case_id,
@@ -125,6 +128,20 @@ class Replayer(Lockstep):
             {},
         )
         self.rows.extend(self.run(Block(0, (planned,))))
+
+    def _check_case(self, case: Case) -> None:
+        rows = self._claimed.cases
+        row = rows[rows["case_id"] == case.case_id].iloc[0]
+        truth = {
+            "modality": case.modality,
+            "target": case.target,
+            "height": case.size[0],
+            "width": case.size[1],
+        }
+        for name, value in truth.items():
+            if row[name] != value:
+                where = f"case {case.case_id}: {name} is {str(row[name])[:40]!r}, the data say {value!r}"
+                self._findings.add("cases", f"{self.rules.protocol.id}: {where}")
 
     def finish(self, cases: Sequence[str]) -> None:
         """Note masks of these cases that answer no step."""

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from simclick.leaderboard.checks import Opened, OpenedRun
     from simclick.leaderboard.suites import Suite
 
-__all__ = ["LEAST_DICE", "Rerun", "rerun", "sampled"]
+__all__ = ["LEAST_DICE", "TOLD", "Rerun", "rerun", "sampled"]
 
+TOLD = ("name", "accepts", "parameters", "uses_truth", "uses_previous")
+"""What an agent says of itself beside its digest."""
 LEAST_DICE = 0.99
 """What a mask must have with the recorded one."""
 
@@ -130,6 +132,7 @@ def rerun(
     suite: Suite,
     local: Mapping[str, Any],
     digest: str,
+    told: Mapping[str, Any] | None = None,
     *,
     seconds: float = 600.0,
 ) -> Rerun:
@@ -141,6 +144,8 @@ def rerun(
         suite: The suite.
         local: Options of the data set that depend on the machine.
         digest: Digest of the submission's agent: another agent is a mismatch.
+        told: What else the submission's ``run.json`` says of it, by name (`TOLD`): a method that takes boxes
+            may not be submitted as one that takes none.
         seconds: The most that one answer may take.
 
     Raises:
@@ -151,6 +156,9 @@ def rerun(
     with _Remote(spec, seconds) as remote:
         if remote.digest != digest:
             compared.note(f"the agent has the digest {remote.digest[:12]}, the submission's {digest[:12]}")
+        for name, value in (told or {}).items():
+            if remote.told.get(name) != value:
+                compared.note(f"the agent's {name} is {remote.told.get(name)}, the submission says {value}")
         for episode in sorted(episodes, key=lambda e: places[e["case_id"]]):
             place = places[episode["case_id"]]
             case = next(suite.loaded(local, slice(place, place + 1)))
@@ -226,6 +234,7 @@ class _Remote:
             self.__exit__()
             raise SimclickError(hello["error"])
         self.digest = str(hello["digest"])
+        self.told = dict(hello["told"])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -283,7 +292,8 @@ def _serve(pipe: Connection, spec: AgentSpec) -> None:
     except SimclickError as error:
         reply({"error": str(error)})
         return
-    reply({"digest": agent.info.digest})
+    told = {name: getattr(agent.info, name) for name in TOLD}
+    reply({"digest": agent.info.digest, "told": {**told, "accepts": sorted(agent.info.accepts)}})
     embedding: Embedding | None = None
     size: tuple[int, int] = (0, 0)
     memories: Any = None

@@ -130,6 +130,7 @@ def verify(
             load_suite(suite or merged["archive"]["suite"]),
             job.local,
             merged["archive"]["digests"][0],
+            merged["archive"]["told"],
         )
         verdict = "pass" if found.mismatch is None and found.steps else "fail"
         reproduced = Check("reproduced", verdict, f"{found.detail} (sample {seed})")

@@ -131,6 +131,8 @@ def _main(connection: Connection, job: str, walls: Walls) -> None:
         say({"kind": "error", "text": str(error)})
     except (MemoryError, RecursionError) as error:
         raise SystemExit(f"{type(error).__name__}") from None
+    except Exception as error:  # whatever a stranger's bytes make our code raise is a refusal, not a crash
+        raise SystemExit(f"{type(error).__name__}: {error}"[:200]) from None
 
 
 def _load() -> None:

@@ -184,6 +184,38 @@ class Agent(ABC):
             One prediction per request, in order.
         """
 
+    def encoder_digest(self) -> str | None:
+        """Return what names the encoder: equal digests, equal embeddings of an image, bit for bit.
+
+        It must tell apart everything that changes an embedding: the values of the weights (not only the name
+        of a file), architecture, preprocessing, image size, precision, device, versions of libraries. What
+        only changes how prompts are answered should stay out, so that such agents share embeddings.
+
+        Returns:
+            A text, or None (the default): embeddings are not kept on disk.
+        """
+        return None
+
+    def pack_embedding(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        """Return an embedding as named arrays, without the image; `unpack_embedding` takes them back.
+
+        Only asked of an agent with an `encoder_digest`. Nothing may be lost: answers from what comes back
+        are the same. Booleans, whole numbers and floating-point numbers of numpy's own types are kept.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not pack embeddings")
+
+    def unpack_embedding(self, image: NDArray[np.uint8], arrays: Mapping[str, NDArray[Any]]) -> Embedding:
+        """Return the embedding that was packed.
+
+        Args:
+            image: UInt8[H, W, 3], read-only: the image that was encoded.
+            arrays: What `pack_embedding` returned; not to be written to.
+
+        Raises:
+            ValueError: When they are not of its kind (also KeyError, TypeError): then the image is encoded.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not unpack embeddings")
+
     def log_to(self, folder: Path) -> None:  # noqa: B027  (optional for an agent)
         """Take note of the run's folder, once it is open: an agent with a log of its own keeps it there.
 

@@ -158,7 +158,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _run_one(spec: Any, arguments: argparse.Namespace) -> int:
     from simclick.harness.run import SilentDisplay, execute
-    from simclick.report.terminal import final_table
 
     outcome = execute(spec, SilentDisplay() if arguments.quiet else _Bars(spec))
     failed = f"{outcome.failed} of {outcome.plan.episodes} episodes failed"
@@ -176,6 +175,9 @@ def _run_one(spec: Any, arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(summary))
     else:
+        # Here, not above: what it imports would keep the first episode waiting.
+        from simclick.report.terminal import final_table
+
         print(final_table(outcome.path))
     if outcome.failed:
         print(f"simclick: {failed}; see the `error` column of {outcome.path}/episodes", file=sys.stderr)

@@ -40,7 +40,7 @@ _OPEN = (
 """Keys below these are the user's own, so nothing can be said of their names."""
 _LITERAL = (
     *("out", "agent.checkpoint", "agent.command", "agent.folder", "agent.shared_folder", "dataset.root"),
-    *("dataset.images", "dataset.masks", "dataset.labels", "dataset.group"),
+    *("dataset.images", "dataset.masks", "dataset.labels", "dataset.group", "engine.cache"),
 )
 """Values of these, paths and patterns, are taken literally, whatever characters they hold."""
 

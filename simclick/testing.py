@@ -47,7 +47,8 @@ def check_agent(agent: Agent, cases: Sequence[Case] | None = None, tolerance: fl
     of Bool[H, W] masks, finite scores and memories; the same whether asked again, in another order, alone
     or in a batch, and again after twenty rounds; the previous mask matters exactly if
     `AgentInfo.uses_previous` says so; images and previous masks are left as they were; `AgentInfo` is
-    complete and its digest does not change; a released handle lets go of image and data.
+    complete and its digest does not change; an embedding that was packed and unpacked answers as before,
+    where the agent has an `Agent.encoder_digest`; a released handle lets go of image and data.
 
     Args:
         agent: The agent.
@@ -89,11 +90,36 @@ def check_agent(agent: Agent, cases: Sequence[Case] | None = None, tolerance: fl
     first, again = (_twenty_rounds(agent, grounds[0], embeddings[0]) for _ in range(2))
     _check_same(first, again, 0.0, "twenty rounds played again give other masks")
     _check_previous(agent, requests, masks)
+    _check_packing(agent, grounds, embeddings)
     for embedding in embeddings:
         embedding.release()
         held = embedding.image is not None or embedding.data is not None
         _need(not held, "a released embedding must let go of its image and data")
     _need(agent.info.digest == digest, "info.digest must not change while the agent works")
+
+
+def _check_packing(agent: Agent, grounds: Sequence[Ground], embeddings: Sequence[Embedding]) -> None:
+    """An embedding that was packed and unpacked answers as the one that was made."""
+    digest = agent.encoder_digest()
+    if digest is None:
+        return
+    _need(isinstance(digest, str) and digest != "", "encoder_digest must return a text, or None")
+    for ground, embedding in list(zip(grounds, embeddings, strict=True))[:3]:
+        arrays = agent.pack_embedding(embedding)
+        _need(
+            all(isinstance(array, np.ndarray) for array in arrays.values()),
+            "pack_embedding must return arrays by name",
+        )
+        kept = {name: array.copy() for name, array in arrays.items()}
+        for array in kept.values():
+            array.setflags(write=False)
+        back = agent.unpack_embedding(ground.case.image, kept)
+        made, unpacked = (_requests(agent.info, ground, e) for e in (embedding, back))
+        for one, other in zip(_answers(agent, made), _answers(agent, unpacked), strict=True):
+            same = np.array_equal(_chosen(one, ground).mask, _chosen(other, ground).mask)
+            _need(same, "an embedding that was packed and unpacked gives other masks")
+        back.release()
+    _need(agent.encoder_digest() == digest, "encoder_digest must not change while the agent works")
 
 
 def _need(condition: bool, words: str) -> None:
@@ -105,7 +131,7 @@ def _answers(agent: Agent, asked: Sequence[Request]) -> list[Prediction]:
     """Return the predictions; an exception becomes words that name the images and prompts."""
     try:
         answers = list(agent.predict(asked))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         sizes = sorted({f"{request.size[1]}x{request.size[0]}" for request in asked})
         kinds = sorted({prompt.kind for request in asked for prompt in request.prompts})
         raise AssertionError(
@@ -163,6 +189,7 @@ def _rounds(info: AgentInfo, case: Case) -> list[tuple[Round, ...]]:
         [text("ellipse")],
     ]
     usable = [s for s in sequences if all(p.kind in info.accepts for p in s)]
+    _need(bool(usable), f"nothing can be asked of an agent that takes {sorted(info.accepts)} alone")
     return [tuple(Round((prompt,)) for prompt in s) for s in usable]
 
 

@@ -153,3 +153,52 @@ def test_a_known_sha256_is_asked_for(tmp_path: Path) -> None:
         import_checkpoint("sam_vit_b", tmp_path / "none.pth")
     with pytest.raises(ConfigError, match="unknown checkpoint 'sam'"):
         import_checkpoint("sam", tmp_path / "w.pth")
+
+
+class Script(torch.nn.Module):
+    def __init__(self, victim: str) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+        self.victim = victim
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.weight
+
+    @torch.jit.export
+    def __getstate__(self) -> tuple[str, bool]:
+        return self.victim, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]) -> None:
+        torch.save(torch.ones(3), state[0])
+        self.victim = state[0]
+        self.training = state[1]
+        self.weight = torch.ones(3)
+
+
+def test_a_torchscript_archive_is_refused_before_its_program_runs(tmp_path: Path) -> None:
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    file = tmp_path / "script.pth"
+    try:
+        torch.jit.script(Script(str(victim))).save(str(file))
+    except Exception:  # the language that TorchScript takes changes between releases
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(file))
+    victim.write_text("precious")
+    with pytest.raises(ConfigError, match="TorchScript"):
+        read_tensors(file)
+    assert victim.read_text() == "precious"
+
+
+def test_archives_that_are_no_checkpoint_are_refused(tmp_path: Path) -> None:
+    import zipfile
+
+    file = tmp_path / "odd.pth"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a/data.pkl", b"x")
+        archive.writestr("b/data.pkl", b"x")
+    with pytest.raises(ConfigError, match="not tensors"):
+        read_tensors(file)
+    file.write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ConfigError, match="damaged archive"):
+        read_tensors(file)

@@ -254,7 +254,8 @@ class SamTask(Task):
         heaviest = _HEAVIEST if truth.shape[-1] < STORED else _HEAVIEST_LAST
         # Padding is no part of the picture: a very low logit there costs Dice nothing.
         dice = self._dice(logits.masked_fill(inside == 0, -30.0)[:, None], truth[:, None])
-        return _balanced(logits, truth, inside, heaviest) + dice.flatten(1).mean(dim=1)
+        both: Tensor = _balanced(logits, truth, inside, heaviest) + dice.flatten(1).mean(dim=1)
+        return both
 
 
 def _balanced(logits: Tensor, wanted: Tensor, valid: Tensor, heaviest: float) -> Tensor:

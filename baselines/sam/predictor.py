@@ -7,12 +7,13 @@ equal, which the tests check.
 
 Requests are decoded together when they share image, number of points, presence of a box and of a
 previous mask: SAM's padding points take part in its attention, so requests of different form cannot be
-padded to one batch without changing their masks.
+padded to one batch without changing their masks. With ``decoder=fast``, which masks what a request does not
+use out of the attention, any requests are decoded together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,8 +26,10 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
 from simclick.baselines.sam.everything import EverythingOptions, segment_everything
+from simclick.baselines.sam.fast.answers import FastAnswers
 from simclick.baselines.sam.fast.attention import ATTENTIONS
 from simclick.baselines.sam.fast.encoder import fast_encoder, form_of
+from simclick.baselines.sam.identity import encoder_identity
 from simclick.errors import ConfigError
 from simclick.prompts import Prompt
 
@@ -34,7 +37,7 @@ __all__ = ["DECODERS", "DTYPES", "MULTIMASK", "SamAgent", "SamOptions", "encoder
 
 MULTIMASK = ("first-click", "always", "never")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-DECODERS = ("torch", "onnx")
+DECODERS = ("torch", "onnx", "fast")
 _BATCH = {"cpu": 4, "cuda": 64}
 """Requests per decode; on a CPU larger batches were measured to be slower per request."""
 
@@ -51,8 +54,9 @@ class SamOptions:
         dtype: ``fp32``, ``bf16`` or ``fp16``, by autocast.
         encoder_batch: Images per encode.
         everything: How a request to segment everything is answered.
-        decoder: ``torch``, or ``onnx`` for a graph made from the weights (clicks and boxes; Everything mode
-            stays on torch).
+        decoder: ``torch`` (the official code), ``onnx`` for a graph made from the weights, or ``fast``: on
+            torch, requests of any images and form in one batch, logits equal to the official ones to 1e-4 of
+            their largest value in single precision (clicks and boxes; Everything mode stays on torch).
         attention: How the encoder attends: ``plain`` is the official code; the others are fused and equal
             to it within rounding (`simclick.baselines.sam.fast.attention`); ``auto`` is ``plain`` except in
             half precision on a GPU.
@@ -144,6 +148,10 @@ class SamAgent(Agent):
             from simclick.baselines.sam.onnx_decoder import OnnxDecoder
 
             self._graph = OnnxDecoder(self.model, options.device)
+        self._fast: FastAnswers | None = None
+        if options.decoder == "fast":
+            self._fast = FastAnswers(self.model, options.device, DTYPES[options.dtype])
+        self._identity: str | None = None
         self._encoder = fast_encoder(
             self.model.image_encoder,
             options.attention,
@@ -168,8 +176,34 @@ class SamAgent(Agent):
                 handles.append(Embedding(image, _Features(one, small.shape[:2])))
         return handles
 
+    def encoder_digest(self) -> str:
+        """Return a digest of weights, preprocessing, precision and libraries; prompts play no part."""
+        if self._identity is None:
+            options, encode = self.options, type(self).encode
+            how = {
+                "encode": f"{encode.__module__}.{encode.__qualname__}",
+                "version": self.info.version,
+                "device": options.device,
+                "dtype": options.dtype,
+                **encoder_settings(self.model.image_encoder, options),
+            }
+            self._identity = encoder_identity(self.model, self._resize, how)
+        return self._identity
+
+    def pack_embedding(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
+        """Return the features and the image's size in the encoder's frame."""
+        image: _Features = embedding.data
+        size = np.array(image.input_size, np.int64)
+        return {"features": image.features.cpu().numpy(), "input_size": size}
+
+    def unpack_embedding(self, image: NDArray[np.uint8], arrays: Mapping[str, NDArray[Any]]) -> Embedding:
+        """Return the embedding that was packed, on the device."""
+        height, width = (int(side) for side in arrays["input_size"])
+        features = torch.tensor(arrays["features"], device=self.options.device)
+        return Embedding(image, _Features(features, (height, width)))
+
     def predict(self, requests: Sequence[Request]) -> Sequence[Prediction]:
-        """Answer requests, those of one image and form together."""
+        """Answer requests, those of one image and form together (with ``decoder=fast`` all together)."""
         answers: dict[int, Prediction] = {}
         questions: dict[int, _Question] = {}
         together: dict[Any, list[int]] = {}
@@ -178,12 +212,16 @@ class SamAgent(Agent):
                 answers[i] = self._everything(request.embedding)
                 continue
             questions[i] = self._question(request)
-            together.setdefault((id(request.embedding), questions[i].form), []).append(i)
+            form = () if self._fast is not None else (id(request.embedding), questions[i].form)
+            together.setdefault(form, []).append(i)
         for indices in together.values():
             for i in range(0, len(indices), self.batch):
                 chunk = indices[i : i + self.batch]
-                first = requests[chunk[0]]
-                masks = self._decode(first.embedding.data, first.size, [questions[k] for k in chunk])
+                asked, posed = [requests[k] for k in chunk], [questions[k] for k in chunk]
+                if self._fast is not None:
+                    masks = self._decode_fast(self._fast, asked, posed)
+                else:
+                    masks = self._decode(asked[0].embedding.data, asked[0].size, posed)
                 answers.update(zip(chunk, masks, strict=True))
         return [answers[i] for i in range(len(requests))]
 
@@ -226,9 +264,29 @@ class SamAgent(Agent):
         low, scores = decode(image, questions)
         low = low.float()
         rated: NDArray[np.float32] = scores.float().cpu().numpy()
-        full = self.model.postprocess_masks(low, image.input_size, size) > self.model.mask_threshold
-        masks = full.cpu().numpy()
+        masks = self._masks(low, image, size)
         return [Prediction(masks[i], rated[i], list(low[i])) for i in range(len(questions))]
+
+    @torch.inference_mode()
+    def _decode_fast(
+        self, fast: FastAnswers, requests: Sequence[Request], questions: Sequence[_Question]
+    ) -> list[Prediction]:
+        """Decode questions of any form on any images."""
+        images: dict[int, _Features] = {id(r.embedding): r.embedding.data for r in requests}
+        places = {name: place for place, name in enumerate(images)}
+        of = [places[id(request.embedding)] for request in requests]
+        decoded = fast([image.features for image in images.values()], of, questions)
+        predictions = []
+        for request, (low, scores) in zip(requests, decoded, strict=True):
+            masks = self._masks(low[None], images[id(request.embedding)], request.size)[0]
+            predictions.append(Prediction(masks, scores.cpu().numpy(), list(low)))
+        return predictions
+
+    def _masks(self, low: torch.Tensor, image: _Features, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return masks at the image's size, Bool[B, K, H, W], of logits Float[B, K, h, w]."""
+        full = self.model.postprocess_masks(low, image.input_size, size) > self.model.mask_threshold
+        masks: NDArray[np.bool_] = full.cpu().numpy()
+        return masks
 
     def _by_graph(
         self, image: _Features, questions: Sequence[_Question]

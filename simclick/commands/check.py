@@ -48,7 +48,7 @@ def _check(arguments: argparse.Namespace) -> int:
     except AssertionError as error:
         print(f"{what}: breaks its contract: {' '.join(str(error).split())}")
         return 1
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         print(f"{what}: {_where(error)} raised {type(error).__name__}: {' '.join(str(error).split())}")
         return 1
     finally:
@@ -67,7 +67,7 @@ def _made(target: str, options: Mapping[str, Any]) -> Any:
         return found(**options)
     except SimclickError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{target}: making it raised {type(error).__name__}: {error}") from error
 
 

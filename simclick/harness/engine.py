@@ -7,6 +7,7 @@ by itself; a shard that kills its worker twice becomes failure rows.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import sys
@@ -24,6 +25,7 @@ from simclick.agent import Agent
 from simclick.datasets.base import Dataset
 from simclick.episode import Rules
 from simclick.errors import ConfigError
+from simclick.harness.embeddings import EmbeddingCache, Encoder, Encodes, settle
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import Block, Plan
 from simclick.harness.records import Rows
@@ -44,16 +46,41 @@ class Engine:
     Attributes:
         workers: Worker processes; 1 runs in this process.
         threads: Numeric threads of each worker (OpenCV, BLAS, torch), whatever their number.
+        cache: Folder where encoded images are kept for later runs, or None.
+        cache_gb: Most that they take there, in units of 10⁹ bytes.
+        cache_fp16: Keep them in half precision: half the size, masks that may differ by some pixels, and
+            so another digest of the agent.
     """
 
     workers: int = 1
     threads: int = 1
+    cache: str | None = None
+    cache_gb: float = 20.0
+    cache_fp16: bool = False
 
     def __post_init__(self) -> None:
         for name in ("workers", "threads"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"engine.{name}={value}: must be a whole number ≥ 1")
+        if self.cache is not None and not isinstance(self.cache, str):
+            raise ConfigError(f"engine.cache={self.cache}: must be a folder, or null")
+        if isinstance(self.cache_gb, bool) or not isinstance(self.cache_gb, (int, float)):
+            raise ConfigError(f"engine.cache_gb={self.cache_gb}: must be a number > 0")
+        if not math.isfinite(self.cache_gb) or self.cache_gb <= 0:
+            raise ConfigError(f"engine.cache_gb={self.cache_gb}: must be a number > 0")
+        if not isinstance(self.cache_fp16, bool):
+            raise ConfigError(f"engine.cache_fp16={self.cache_fp16}: must be true or false")
+
+    def encoder(self, agent: Agent) -> Encoder:
+        """Return what encodes the agent's images, through the cache where there is one.
+
+        Raises:
+            ConfigError: When the cache's folder cannot be used.
+        """
+        if self.cache is None:
+            return Encoder(agent)
+        return Encoder(agent, EmbeddingCache(Path(self.cache).expanduser(), self.cache_gb), self.cache_fp16)
 
     def run(
         self,
@@ -63,7 +90,7 @@ class Engine:
         dataset: Dataset,
         specs: tuple[AgentSpec, DatasetSpec],
         progress: Progress,
-    ) -> None:
+    ) -> Encodes:
         """Run every shard of the plan that the directory does not hold yet.
 
         Args:
@@ -73,18 +100,24 @@ class Engine:
             dataset: The data set, likewise.
             specs: How workers make their own agent and data set.
             progress: Told of rounds and episodes as they end.
+
+        Returns:
+            How images came by their embeddings.
         """
         done = directory.done
         todo = [index for index in range(len(plan.shards)) if index not in done]
         if self.workers == 1 or len(todo) <= 1:
             agent.log_to(directory.path)
             rules = Rules(plan.protocol, plan.seed)
-            lockstep = Lockstep(agent, dataset, rules, save_masks=plan.save_masks, on_step=progress)
+            encoder = self.encoder(agent)
+            lockstep = Lockstep(
+                agent, dataset, rules, save_masks=plan.save_masks, on_step=progress, encoder=encoder
+            )
             with numeric_threads(self.threads):
                 for index in todo:
                     directory.commit(index, _run_shard(lockstep, plan.shards[index]))
-            return
-        self._run_workers(plan, directory, todo, specs, progress)
+            return encoder.done
+        return self._run_workers(plan, directory, todo, specs, progress)
 
     def _run_workers(
         self,
@@ -93,10 +126,13 @@ class Engine:
         todo: Sequence[int],
         specs: tuple[AgentSpec, DatasetSpec],
         progress: Progress,
-    ) -> None:
-        job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self.threads, directory.path)
+    ) -> Encodes:
+        job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self, directory.path)
+        done = Encodes()
 
-        def keep(index: int, rows: Rows) -> None:
+        def keep(index: int, rows: Rows, encodes: Encodes) -> None:
+            nonlocal done
+            done += encodes
             directory.commit(index, rows)
             progress(rows.count("steps"), rows.count("episodes"))
 
@@ -108,16 +144,22 @@ class Engine:
             left = [i for i in left if i not in directory.done and i not in suspects]
         for index in suspects:
             if self._pool(plan, [index], job, 1, keep):
-                keep(index, _dead_shard(plan, plan.shards[index]))
+                keep(index, _dead_shard(plan, plan.shards[index]), Encodes())
+        return done
 
     def _pool(
-        self, plan: Plan, todo: Sequence[int], job: _Job, workers: int, keep: Callable[[int, Rows], None]
+        self,
+        plan: Plan,
+        todo: Sequence[int],
+        job: _Job,
+        workers: int,
+        keep: Callable[[int, Rows, Encodes], None],
     ) -> list[int]:
         """Run shards in a pool; return those that were under way when a worker died."""
         waiting = iter(todo)
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start_worker, (job,))
-        running: dict[Future[Rows], int] = {}
+        running: dict[Future[tuple[Rows, Encodes]], int] = {}
         try:
 
             def feed() -> None:
@@ -130,7 +172,7 @@ class Engine:
             while running:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    keep(running[future], future.result())
+                    keep(running[future], *future.result())
                     del running[future]
                 feed()
         except BrokenProcessPool:
@@ -148,7 +190,7 @@ class _Job:
     protocol: Protocol
     seed: int
     save_masks: bool
-    threads: int
+    engine: Engine
     folder: Path
 
 
@@ -161,10 +203,12 @@ def _start_worker(job: _Job) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     agent_spec, dataset_spec = job.specs
     agent = agent_spec.make()
+    settle(agent, job.engine.cache is not None and job.engine.cache_fp16)
     agent.log_to(job.folder)
-    _limit_threads(job.threads)
+    _limit_threads(job.engine.threads)
     rules = Rules(job.protocol, job.seed)
-    _lockstep = Lockstep(agent, dataset_spec.make(), rules, save_masks=job.save_masks)
+    encoder = job.engine.encoder(agent)
+    _lockstep = Lockstep(agent, dataset_spec.make(), rules, save_masks=job.save_masks, encoder=encoder)
 
 
 def _end_with_parent() -> None:
@@ -174,9 +218,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(shard: Sequence[Block]) -> Rows:
+def _work(shard: Sequence[Block]) -> tuple[Rows, Encodes]:
     assert _lockstep is not None
-    return _run_shard(_lockstep, shard)
+    before = _lockstep.encoder.done
+    return _run_shard(_lockstep, shard), _lockstep.encoder.done - before
 
 
 def _run_shard(lockstep: Lockstep, shard: Sequence[Block]) -> Rows:

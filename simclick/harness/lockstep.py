@@ -22,6 +22,7 @@ from simclick.case import Case
 from simclick.datasets.base import Dataset
 from simclick.episode import Episode, Ground, Rules, ask
 from simclick.errors import AgentError, DataError
+from simclick.harness.embeddings import Encoder
 from simclick.harness.plan import Block
 from simclick.harness.records import Rows, mask_sha256
 from simclick.harness.select import select
@@ -75,6 +76,7 @@ class Lockstep:
         rules: The protocol with its annotator and noise.
         save_masks: Whether to keep every candidate mask.
         on_step: Called after every step with (rounds answered, episodes ended).
+        encoder: Encodes the agent's images; without a cache by default.
     """
 
     def __init__(
@@ -85,11 +87,13 @@ class Lockstep:
         *,
         save_masks: bool = False,
         on_step: Callable[[int, int], None] | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.agent = agent
         self.dataset = dataset
         self.rules = rules
         self.save_masks = save_masks
+        self.encoder = encoder or Encoder(agent)
         self._on_step = on_step
         self._surface_at = frozenset(rules.protocol.surface_at)
 
@@ -131,21 +135,16 @@ class Lockstep:
         return case
 
     def _encode(self, images: dict[str, NDArray[np.uint8]]) -> dict[str, _Encoded]:
-        """Encode every image once: together, or one by one where that raises."""
+        """Encode every image once, or read it from the cache: together, or one by one where that raises."""
         start = time.perf_counter()
         try:
-            embeddings = list(self.agent.encode(list(images.values())))
-            if len(embeddings) != len(images):
-                raise AgentError(f"encode returned {len(embeddings)} embeddings for {len(images)} images")
+            embeddings = self.encoder.encode(images)
         except Exception as error:
             if len(images) == 1:
                 return {name: _Encoded(None, _reason(error), 0.0) for name in images}
             return {n: e for name, image in images.items() for n, e in self._encode({name: image}).items()}
         seconds = (time.perf_counter() - start) / len(images)
-        return {
-            name: _Encoded(embedding, None, seconds)
-            for name, embedding in zip(images, embeddings, strict=True)
-        }
+        return {name: _Encoded(embedding, None, seconds) for name, embedding in embeddings.items()}
 
     def _tracks(self, case: Case, encoded: _Encoded) -> list[_Track]:
         protocol, info = self.rules.protocol, self.agent.info

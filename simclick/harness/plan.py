@@ -197,6 +197,12 @@ def make_plan(
     """
     _check_prompts(agent.info, protocol)
     noise = protocol.make_noise()
+    moves: frozenset[str] | None = getattr(noise, "kinds", None)
+    if moves is not None and any(protocol.levels) and not moves & protocol.make_annotator().kinds:
+        raise ConfigError(
+            f"protocol.noise={protocol.noise} moves {' and '.join(sorted(moves))} prompts, and "
+            f"{protocol.annotator} gives none: every level would be the same"
+        )
     serves = getattr(noise, "check", None)
     if limit is not None and limit < 1:
         raise ConfigError(f"dataset.limit={limit}: must be a whole number ≥ 1, or null for all")

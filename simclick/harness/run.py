@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simclick.agent import AgentInfo
+from simclick.harness.embeddings import settle
 from simclick.harness.engine import Engine
 from simclick.harness.plan import Plan, PlannedCase, make_plan
 from simclick.harness.provenance import now, provenance
@@ -106,6 +107,8 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
     check_writable(spec.out)
     agent = spec.agent.make()
     try:
+        settle(agent, spec.engine.cache is not None and spec.engine.cache_fp16)
+        cached = spec.engine.encoder(agent).cached  # a folder that cannot be used is refused here
         dataset = spec.dataset.make()
         plan = make_plan(
             agent,
@@ -120,7 +123,7 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
         expected = tuple(per_case * sum(len(block.cases) for block in shard) for shard in plan.shards)
         directory = RunDirectory(
             spec.out,
-            describe(plan, spec),
+            describe(plan, spec, cached),
             cases_table(plan.cases),
             save_masks=spec.save_masks,
             episodes_per_shard=expected,
@@ -132,17 +135,19 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
             if not directory.sealed:
                 start = time.perf_counter()
                 with display.working(plan.episodes, found) as progress:
-                    spec.engine.run(plan, directory, agent, dataset, (spec.agent, spec.dataset), progress)
+                    specs = (spec.agent, spec.dataset)
+                    encodes = spec.engine.run(plan, directory, agent, dataset, specs, progress)
                 seconds = time.perf_counter() - start
-                directory.seal({"sealed": now(), "episodes": plan.episodes, "seconds": seconds})
+                extra = {"images": asdict(encodes)} if cached else {}
+                directory.seal({"sealed": now(), "episodes": plan.episodes, "seconds": seconds, **extra})
             failed = sum(_failures(directory, shard) for shard in directory.done)
     finally:
         agent.close()
     return Outcome(spec.out, plan, failed, plan.episodes - found)
 
 
-def describe(plan: Plan, spec: RunSpec) -> dict[str, Any]:
-    """Return what ``run.json`` holds."""
+def describe(plan: Plan, spec: RunSpec, cached: bool = False) -> dict[str, Any]:
+    """Return what ``run.json`` holds; `cached`: whether embeddings are kept on disk."""
     content = {
         "schema": RUN_SCHEMA,
         "plan_digest": plan.digest(),
@@ -161,6 +166,7 @@ def describe(plan: Plan, spec: RunSpec) -> dict[str, Any]:
         "save_masks": plan.save_masks,
         "episodes": plan.episodes,
         "engine": asdict(spec.engine),
+        "embedding_cache": cached,
         "config": spec.config,
         "specs": {
             "agent": {"name": spec.agent.name, "options": dict(spec.agent.options)},

@@ -204,14 +204,20 @@ def csv_text(grid: Grid) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*header, *grid.constants])
     for row in grid.rows:
-        line: list[object] = [row.name, *([row.part] if "part" in header else []), "; ".join(row.marks)]
+        texts = [row.name, *([row.part] if "part" in header else []), "; ".join(row.marks)]
+        line: list[object] = [_inert(text) for text in texts]
         for column in grid.columns:
             cell = row.values.get(column.key, Value())
-            line.append(cell.text or _plain(cell.value, column.style))
+            line.append(_inert(cell.text) if cell.text else _plain(cell.value, column.style))
             if column.key in with_interval:
                 line += [_plain(cell.low, column.style), _plain(cell.high, column.style)]
         writer.writerow([*line, *grid.constants.values()])
     return stream.getvalue()
+
+
+def _inert(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in {"=", "+", "@", "\t", "\r"} or text[:2] in {"-=", "--"} else text
 
 
 def _has_interval(row: Row, key: str) -> bool:

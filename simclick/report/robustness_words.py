@@ -104,7 +104,12 @@ def _repaired(scene: Scene) -> Iterator[str]:
     one, last = scene.value(agent, scene.first, "drop", top), _loss(scene, agent, top)
     if math.isnan(one.value) or math.isnan(last.value):
         return
-    verdict = "shrinks" if last.value < one.value else "grows"
+    apart = one.has_interval and last.has_interval and (last.high < one.low or one.high < last.low)
+    if value_text(one, "dice") == value_text(last, "dice"):
+        verdict = "stays the same"
+    else:
+        verdict = "shrinks" if last.value < one.value else "grows"
+        verdict += "" if apart else ", which may be chance"
     early = f"{_with_interval(one)} after {scene.spent(scene.first)}"
     late = f"{_with_interval(last)} after {scene.spent(scene.last)}"
     yield f"With further clicks what {agent} loses {verdict}: {early}, {late}."

@@ -70,11 +70,14 @@ def _condition(row: Mapping[Any, Any] | pd.Series[Any], suffix: str = "") -> str
 def _ranking_words(found: Sensitivity) -> list[str]:
     pairs = found.pairs.sort_values("tau")
     low = pairs.iloc[0]
+    same = float(low["tau"]) >= 1.0
     said = [
         f"The two most different rankings are those of {_condition(low, '_a')} and {_condition(low, '_b')}: "
         f"Kendall's τ = {low['tau']:.2f}"
         + (f" [{low['low']:.2f}, {low['high']:.2f}]." if not math.isnan(low["low"]) else ".")
     ]
+    if same:
+        said = [f"All {len(found.swaps)} conditions give the same ranking."]
     leaders = found.swaps.groupby("first").size().sort_values(ascending=False)
     if len(leaders) == 1:
         said.append(f"{leaders.index[0]} leads under all {len(found.swaps)} conditions.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from simclick.agent import AgentInfo
@@ -64,3 +66,11 @@ def test_digest_follows_everything_that_changes_a_row() -> None:
         make_plan(Batched(), ToyDataset(), NOC),
     ]
     assert len({plan.digest() for plan in others} | {base}) == len(others) + 1
+
+
+def test_a_noise_that_can_move_no_prompt_is_refused() -> None:
+    boxes = replace(NOC, noise="box-edges", levels=(0.0, 5.0), repeats=2)
+    with pytest.raises(ConfigError, match="moves box prompts, and center-click gives none"):
+        make_plan(Painter(), ToyDataset(), boxes)
+    silent = replace(boxes, levels=(0.0,))
+    assert len(make_plan(Painter(), ToyDataset(), silent).cases) > 0

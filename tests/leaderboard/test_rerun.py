@@ -82,3 +82,14 @@ def test_the_sample_depends_on_its_seed(tmp_path: Path) -> None:
 
     assert keys(1) == keys(1)
     assert len({tuple(keys(seed)) for seed in range(6)}) > 1
+
+
+def test_a_method_of_boxes_cannot_pass_for_one_of_clicks_alone(tmp_path: Path) -> None:
+    it = made("disc")
+    result = found(it.write(tmp_path), it.suite_file, sample=2, sample_seed=1)
+    assert result["archive"]["told"]["accepts"] == ["box", "click"]
+    told = {**result["archive"]["told"], "accepts": ["click"]}
+    digest = result["archive"]["digests"][0]
+    again = rerun(AgentSpec("disc"), result["episodes"], it.suite, {}, digest, told, seconds=300)
+    assert again.mismatch is not None
+    assert "accepts" in again.mismatch
