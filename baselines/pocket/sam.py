@@ -58,7 +58,7 @@ class PocketSam(SamAgent):
                 "everything": everything.settings(),
             },
             parameters=sum(p.numel() for p in model.parameters()),
-            training_data=TRAINING,
+            training_data=TRAINING.replace("3,200", "5,600"),
             family="promptable",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,

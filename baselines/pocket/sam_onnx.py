@@ -69,7 +69,7 @@ class PocketSamOnnx(Agent):
             accepts=frozenset({"click", "box"}),
             settings={"multimask": multimask, "feed_logits": feed_logits},
             parameters=sum(tensor.size for tensor in weights.tensors.values()),
-            training_data=TRAINING,
+            training_data=TRAINING.replace("3,200", "5,600"),
             family="promptable",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,
