@@ -102,6 +102,13 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="tables, figures and one page from runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
     report.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    report.add_argument(
+        "--time-model",
+        nargs="+",
+        default=[],
+        metavar="key=value",
+        help="for simulated seconds: thinking, bits_per_second, target, pressing, drawing, latency",
+    )
     report.set_defaults(function=_report)
 
     replay = commands.add_parser("replay", help="pictures of one case's episodes, click by click")
@@ -230,11 +237,12 @@ class _Bars:
 def _report(arguments: argparse.Namespace) -> int:
     from simclick.harness.store import RUN, check_writable
     from simclick.report.build import build_report
+    from simclick.statistics.effort import time_model
 
     check_writable(arguments.out)
     if (arguments.out / RUN).exists():
         raise ConfigError(f"--out {arguments.out} is a run directory: choose another folder for the report")
-    result = build_report(arguments.runs, arguments.out)
+    result = build_report(arguments.runs, arguments.out, time_model(arguments.time_model))
     print(result.page)
     return 0
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -144,6 +144,10 @@ class Protocol:
 
 
 def _build(cls: Any, what: str, options: Mapping[str, Any]) -> Any:
+    known = [field.name for field in fields(cls)] if is_dataclass(cls) else None
+    for name in options:
+        if known is not None and name not in known:
+            raise unknown_name(f"option of {what}", name, known)
     try:
         return cls(**options)
     except (TypeError, ValueError) as error:

@@ -24,6 +24,7 @@ from simclick.report.study import Study
 from simclick.report.style import Look, looks, png_bytes, svg_bytes
 from simclick.report.tables import board_grids, board_name, slug, tidy_curves, tidy_pairs, tidy_summary
 from simclick.report.wording import lead_grid, leads
+from simclick.statistics.effort import TimeModel
 
 __all__ = ["ReportResult", "build_report"]
 
@@ -78,7 +79,7 @@ class _Folder:
                 path.unlink(missing_ok=True)
 
 
-def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
+def build_report(runs: Sequence[str | Path], out: str | Path, time: TimeModel | None = None) -> ReportResult:
     """Write the report of some runs: ``index.html``, ``tables/``, ``figures/``, ``report.json``.
 
     Runs may differ in agent, data set, protocol and seed; what is not comparable stands apart. A run
@@ -88,6 +89,7 @@ def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
     Args:
         runs: Run directories, at least one.
         out: The folder to write.
+        time: The model of time behind simulated seconds; None: its defaults.
 
     Raises:
         ConfigError: Without runs.
@@ -113,7 +115,7 @@ def build_report(runs: Sequence[str | Path], out: str | Path) -> ReportResult:
                 # Stronger noise has its own study; its boards are in the tidy tables.
                 if board.level == section.levels[0]:
                     chapters.append(_chapter(board, f"board-{len(chapters) + 1}", loader, look, folder))
-        studies = [(study, _keep(study, folder)) for study in make_studies(sections, look)]
+        studies = [(study, _keep(study, folder)) for study in make_studies(sections, look, time)]
         tidy = {"summary": tidy_summary, "differences": tidy_pairs, "curves": tidy_curves}
         for name, gather in tidy.items():
             folder.write(f"tables/{name}.csv", gather(boards).to_csv(index=False, lineterminator="\n"))

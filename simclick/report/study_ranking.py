@@ -17,7 +17,7 @@ from simclick.report.study import Study
 from simclick.report.style import INK, MUTED, PAPER, Look, drawing
 from simclick.report.tables import slug
 from simclick.statistics.crossing import crossing_table, difference_curves
-from simclick.statistics.effort import effort_table, step_seconds
+from simclick.statistics.effort import TimeModel, effort_table, step_seconds
 from simclick.statistics.ranking import CONDITION, Sensitivity, ranking_sensitivity
 
 __all__ = ["crossing_study", "ranking_study"]
@@ -164,7 +164,9 @@ def _bump(found: Sensitivity, looks: Mapping[str, Look]) -> Picture:
     )
 
 
-def crossing_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
+def crossing_study(
+    section: Section, looks: Mapping[str, Look], time: TimeModel | None = None
+) -> Study | None:
     """Return who overtakes whom after how many clicks at a section's lowest level; None with one agent."""
     if section.budget < 3:
         return None
@@ -178,14 +180,15 @@ def crossing_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
         return None
     table = crossing_table(episodes, steps, section.budget)
     curves = difference_curves(episodes, steps, section.budget)
-    effort = _effort(section, episodes, steps)
+    time = time or TimeModel()
+    effort = _effort(section, episodes, steps, time)
     name = slug(section.stem, "crossing")
     happened = table[np.isfinite(table["value"])].sort_values(["value", "leader", "other"])
     pictures = []
     if len(happened):
         with drawing():
             pictures.append(_curves(happened.head(CURVES), curves, looks))
-    grids = [_crossing_grid(table, name, section), _effort_grid(effort, name)]
+    grids = [_crossing_grid(table, name, section), _effort_grid(effort, name, time)]
     return Study(
         kind=name,
         title=f"Who overtakes whom, and when ({section.name})",
@@ -196,7 +199,7 @@ def crossing_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
     )
 
 
-def _effort(section: Section, episodes: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+def _effort(section: Section, episodes: pd.DataFrame, steps: pd.DataFrame, time: TimeModel) -> pd.DataFrame:
     sizes, frames = {}, []
     for label, run in section.runs:
         for case_id, height, width in run.cases()[["case_id", "height", "width"]].itertuples(index=False):
@@ -205,10 +208,11 @@ def _effort(section: Section, episodes: pd.DataFrame, steps: pd.DataFrame) -> pd
         frames.append(prompts[prompts["level"] == section.levels[0]].assign(agent=label))
     prompts = pd.concat(frames)
     prompts = prompts[prompts["agent"].isin(set(episodes["agent"]))]
-    return effort_table(step_seconds(steps, prompts, sizes), episodes)
+    return effort_table(step_seconds(steps, prompts, sizes, time), episodes)
 
 
-def _effort_grid(effort: pd.DataFrame, name: str) -> Grid:
+def _effort_grid(effort: pd.DataFrame, name: str, time: TimeModel) -> Grid:
+    answer = "the answer's measured time" if time.latency is None else f"{time.latency:g} s for the answer"
     thresholds = sorted(effort["at"].unique())
     columns, rows = [], []
     for tau in thresholds:
@@ -223,8 +227,9 @@ def _effort_grid(effort: pd.DataFrame, name: str) -> Grid:
             cells[f"reached@{at:.2f}"] = Value(float(reached))
         rows.append(Row(str(agent), cells))
     notes = (
-        "Simulated, nobody was timed: 1.35 s of thinking, Fitts' law at 4.5 bits/s, 0.2 s to press, and "
-        "the answer's measured time. Median over cases; ∞ where less than half get there.",
+        f"Simulated, nobody was timed: {time.thinking:g} s of thinking, Fitts' law at "
+        f"{time.bits_per_second:g} bits/s, {time.pressing:g} s to press, and {answer}. Median over cases; ∞ "
+        "where less than half get there. Another model: simclick report --time-model.",
     )
     return Grid(f"{name}_effort", "Simulated seconds to a Dice", "agent", tuple(columns), tuple(rows), notes)
 

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from simclick.errors import ConfigError, unknown_name
 from simclick.statistics.bootstrap import median_interval
 from simclick.statistics.summary import DECIMALS, group_codes
 
-__all__ = ["TimeModel", "effort_table", "step_seconds"]
+__all__ = ["TimeModel", "effort_table", "step_seconds", "time_model"]
 
 _KEY = ["agent", "protocol", "dataset", "case_id", "noise", "level", "repeat"]
 
@@ -65,6 +66,29 @@ class TimeModel:
         elif kind == "scribble":
             seconds += length / self.drawing
         return seconds, points[-1]
+
+
+def time_model(words: Sequence[str]) -> TimeModel:
+    """Return the model that ``key=value`` words describe; what is not named keeps its default.
+
+    Raises:
+        ConfigError: On an unknown key, or a value that is no number above 0 (latency: 0 is one).
+    """
+    names = [field.name for field in fields(TimeModel)]
+    values: dict[str, float] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--time-model {word!r} is not of the form key=value, for example thinking=2")
+        if name not in names:
+            raise unknown_name("part of the time model", name, names)
+        try:
+            values[name] = float(text)
+        except ValueError:
+            values[name] = math.nan
+        if not (math.isfinite(values[name]) and values[name] >= 0 and (values[name] or name == "latency")):
+            raise ConfigError(f"--time-model {word}: must be a number above 0")
+    return TimeModel(**values)
 
 
 def step_seconds(

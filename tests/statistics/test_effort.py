@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simclick.statistics.effort import TimeModel, effort_table, step_seconds
+from simclick.errors import ConfigError
+from simclick.statistics.effort import TimeModel, effort_table, step_seconds, time_model
 
 KEY = {
     "agent": "a",
@@ -57,3 +58,19 @@ def test_a_dice_that_is_never_reached_is_infinite(make):
     assert table.loc[0.8, "reached"] == pytest.approx(2 / 3)
     assert np.isinf(table.loc[0.95, "value"])
     assert table["note"].str.contains("simulated").all()
+
+
+def test_a_time_model_in_words() -> None:
+    assert time_model([]) == TimeModel()
+    model = time_model(["thinking=2", "latency=0"])
+    assert (model.thinking, model.latency, model.pressing) == (2.0, 0.0, TimeModel().pressing)
+    for word, said in (
+        ("thinking", "not of the form"),
+        ("thinkin=2", "did you mean 'thinking'"),
+        ("thinking=-1", "above 0"),
+        ("target=0", "above 0"),
+        ("pressing=nan", "above 0"),
+        ("pressing=soon", "above 0"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            time_model([word])
