@@ -25,11 +25,14 @@ if TYPE_CHECKING:
     from simclick.leaderboard.checks import Opened, OpenedRun
     from simclick.leaderboard.verify import Verdict
 
-__all__ = ["WORST", "entry_files", "write_entry"]
+__all__ = ["ENTRY_FILE", "WORST", "entry_files", "write_entry"]
 
 WORST = 3
 """How many of the worst episodes of a protocol are shown."""
-_NAME = re.compile(r"(submission\.json|[a-z0-9-]+\.(steps|episodes)\.parquet|worst/[a-z0-9-]+\.(json|png))")
+ENTRY_FILE = re.compile(
+    r"(submission\.json|[a-z0-9-]+\.(steps|episodes)\.parquet|worst/[a-z0-9-]+\.(json|png))"
+)
+"""Names of the files of an accepted folder, but for its verdict."""
 _COLOURS = 32
 _DPI = 62
 
@@ -72,7 +75,7 @@ def write_entry(verdict: Verdict, folder: Path, *, url: str | None = None, repla
     """
     if not verdict.passed or verdict.tier is None or verdict.about is None:
         raise ConfigError("the submission did not pass: it is not accepted")
-    if bad := [name for name in verdict.files if _NAME.fullmatch(name) is None]:
+    if bad := [name for name in verdict.files if ENTRY_FILE.fullmatch(name) is None]:
         raise ConfigError(f"not a file of an accepted folder: {bad[0]!r}")
     target = folder / str(verdict.about["suite"]) / slug(str(verdict.about["method"]))
     if target.exists() and not replace:

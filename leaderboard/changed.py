@@ -15,6 +15,7 @@ from typing import Any
 
 from simclick.errors import ConfigError, SimclickError
 from simclick.harness.store import sha256_of
+from simclick.leaderboard.accept import ENTRY_FILE
 from simclick.leaderboard.checks import READ, REPLAYED
 from simclick.leaderboard.entries import MAX_ENTRY_FILE, TIERS, Entry, load_entry
 from simclick.leaderboard.limits import canonical_json, check_keys
@@ -26,6 +27,7 @@ __all__ = ["MAX_FOLDER", "Outcome", "changed_folders", "check_changed", "check_f
 
 MAX_FOLDER = 1 << 20
 """Bytes of an accepted folder."""
+_KEPT = ("README.md", ".gitkeep")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _WORST_KEYS = frozenset(
     {
@@ -56,7 +58,10 @@ def check_changed(submissions: Path, base: str, archives: Path | None = None) ->
         ConfigError: When there is no such folder, checkout or base.
     """
     known = _archives(archives)
-    outcomes = []
+    outcomes = [
+        Outcome(submissions / name, False, "belongs to no submission: SUITE/SLUG/ holds all of one")
+        for name in _strays(submissions, base)
+    ]
     for folder in changed_folders(submissions, base):
         if not folder.exists():
             outcomes.append(Outcome(folder, True, "removed"))
@@ -70,14 +75,25 @@ def check_changed(submissions: Path, base: str, archives: Path | None = None) ->
 
 def changed_folders(submissions: Path, base: str) -> list[Path]:
     """Return the folders ``SUITE/SLUG`` in which a file differs from a git base, or is new."""
+    names = _changed(submissions, base)
+    folders = {Path(*Path(name).parts[:2]) for name in names if len(Path(name).parts) > 2}
+    return [submissions / folder for folder in sorted(folders)]
+
+
+def _changed(submissions: Path, base: str) -> set[str]:
     if not submissions.is_dir():
         raise ConfigError(f"no such folder of submissions: {submissions}")
-    names = {
+    return {
         *_git(submissions, "diff", "--name-only", "-z", "--relative", base, "--", "."),
         *_git(submissions, "ls-files", "--others", "--exclude-standard", "-z", "--", "."),
     }
-    folders = {Path(*Path(name).parts[:2]) for name in names if len(Path(name).parts) > 2}
-    return [submissions / folder for folder in sorted(folders)]
+
+
+def _strays(submissions: Path, base: str) -> list[str]:
+    """Return what changed and is in no folder of a submission: plain files and links, by name."""
+    names = (name for name in _changed(submissions, base) if len(Path(name).parts) <= 2)
+    there = (n for n in names if (submissions / n).exists() or (submissions / n).is_symlink())
+    return sorted(name for name in there if name not in _KEPT)
 
 
 def check_folder(folder: Path, archives: dict[str, Path] | None = None) -> str:
@@ -124,6 +140,8 @@ def _check_files(entry: Entry) -> None:
             raise ConfigError(f"{entry.folder}: larger than {MAX_FOLDER} bytes")
         if name == "verdict.json":
             continue
+        if ENTRY_FILE.fullmatch(name) is None:
+            raise ConfigError(f"{path}: not a file of a submission")
         if entry.verdict["files"].get(name) != sha256_of(path):
             raise ConfigError(f"{path}: not the file that the verdict names")
         if name.endswith(".png") and path.read_bytes()[:8] != _PNG:
@@ -176,6 +194,10 @@ def _check_verdict(entry: Entry) -> None:
 
 def _check_rows(entry: Entry, suite: Suite) -> None:
     """Refuse rows that are not the suite's episodes, or that do not give the claimed numbers."""
+    for name, _ in suite.protocols:
+        given = suite.protocol(name).make_annotator().kinds
+        if name not in entry.protocols and given <= set(entry.card.prompts):
+            raise ConfigError(f"{entry.folder}: {name} is missing, and the method takes its prompts")
     for name in entry.protocols:
         protocol = suite.protocol(name)
         episodes, steps = entry.episodes(name), entry.steps(name)
@@ -207,7 +229,13 @@ def _check_archive(entry: Entry, archives: dict[str, Path]) -> str:
     again = _rows_of(verdict.files, entry)
     if not again:
         raise ConfigError(f"{entry.folder}: its rows are not the archive's")
-    return f"{entry.tier}; its archive was replayed again"
+    theirs = {n: data for n, data in verdict.files.items() if n.startswith("worst/") and n.endswith(".json")}
+    mine = {path.relative_to(entry.folder).as_posix(): path for path in _walk(entry.folder / "worst")}
+    stories = {name: path for name, path in mine.items() if name.endswith(".json")}
+    if {name: path.read_bytes() for name, path in stories.items()} != theirs:
+        raise ConfigError(f"{entry.folder}: its worst episodes are not the archive's")
+    more = "" if TIERS.index(entry.tier) < 2 else "; that it was reproduced is what its verdict says"
+    return f"its archive was replayed again{more}"
 
 
 def _rows_of(files: Any, entry: Entry) -> bool:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from simclick.errors import ConfigError
 from simclick.harness.records import SCHEMAS
-from simclick.leaderboard.limits import RefusedError, check_keys, check_text, read_json
+from simclick.leaderboard.limits import RefusedError, check_keys, check_text, check_url, read_json
 from simclick.leaderboard.method import MethodCard, card_from
 
 __all__ = [
@@ -44,6 +44,9 @@ MAX_ENTRY_FILE = 4 << 20
 """Bytes of one file of an accepted folder."""
 _MAX_ROWS = 5_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+_SHA = re.compile(r"[0-9a-f]{64}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 EPISODES = pa.schema(
     [
@@ -236,8 +239,7 @@ def load_entry(folder: Path) -> Entry:
             raise RefusedError(f"it lies under {folder.parent.name!r}, which is not its suite")
         if not isinstance(runs, list) or not runs or not all(_is_run(run) for run in runs):
             raise RefusedError("submission.json: runs are not what they must be")
-        if not isinstance(verdict["files"], dict):
-            raise RefusedError("verdict.json: files must be a mapping")
+        _check_verdict(verdict)
         agent = check_text(runs[0]["agent"], "agent", 200, empty=False)
         oracle = card.oracle or any(run["marks"] for run in runs)
         for run in runs:
@@ -258,6 +260,34 @@ def load_entry(folder: Path) -> Entry:
         folder=folder,
         oracle=oracle,
     )
+
+
+def _check_verdict(verdict: dict[str, Any]) -> None:
+    """Refuse a verdict that a page could not show."""
+    check_text(verdict["verified_with"], "verdict.json: verified_with", 40, empty=False)
+    if _DATE.fullmatch(check_text(verdict["date"], "verdict.json: date", 10)) is None:
+        raise RefusedError("verdict.json: date must be a day, YYYY-MM-DD")
+    archive = check_keys(verdict["archive"], "verdict.json: archive", frozenset({"sha256", "bytes", "url"}))
+    if not isinstance(archive["sha256"], str) or _SHA.fullmatch(archive["sha256"]) is None:
+        raise RefusedError("verdict.json: archive: sha256 must be a SHA-256")
+    size = archive["bytes"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise RefusedError("verdict.json: archive: bytes must be a whole number ≥ 0")
+    if archive["url"] is not None:
+        check_url(archive["url"], "verdict.json: archive: url")
+    checks = verdict["checks"]
+    if not isinstance(checks, list) or len(checks) > 64:
+        raise RefusedError("verdict.json: checks must be a short list")
+    for check in checks:
+        for key, text in check_keys(
+            check, "verdict.json: checks", frozenset({"name", "verdict", "detail"})
+        ).items():
+            check_text(text, f"verdict.json: checks: {key}", 2000)
+    files = verdict["files"]
+    if not isinstance(files, dict) or not all(
+        isinstance(sha, str) and _SHA.fullmatch(sha) is not None for sha in files.values()
+    ):
+        raise RefusedError("verdict.json: files must be a mapping of names to SHA-256s")
 
 
 def _is_run(run: object) -> bool:

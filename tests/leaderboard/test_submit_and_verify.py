@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +196,57 @@ def test_changed_folders_are_checked_against_a_git_base(
     assert not outcome.passed
     with pytest.raises(ConfigError, match="git"):
         check_changed(folder, "no-such-base")
+    shutil.rmtree(folder / "tiny-v1")
+    (folder / "tiny-v1").mkdir()
+    (folder / "tiny-v1" / "evil").symlink_to("/etc")
+    (folder / "page.html").write_text("x")
+    outcomes = check_changed(folder, "HEAD")
+    assert [(o.folder.name, o.passed) for o in outcomes] == [("page.html", False), ("evil", False)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"date": {"a": 1}}, "date"),
+        ({"date": "soon"}, "YYYY-MM-DD"),
+        ({"verified_with": "9" * 3000}, "at most 40"),
+        ({"archive": [1]}, "archive"),
+        ({"archive": {"sha256": "0" * 64, "bytes": "many", "url": None}}, "whole number"),
+        ({"archive": {"sha256": "0" * 64, "bytes": 1, "url": "javascript:x"}}, "url"),
+        ({"checks": [{"verdict": "pass", "detail": ""}]}, "checks"),
+        ({"files": {"a": 1}}, "SHA-256"),
+    ],
+)
+def test_a_verdict_that_no_page_could_show_is_refused(
+    accepted: tuple[Path, Verdict], tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    import shutil
+
+    shutil.copytree(accepted[0], tmp_path / "s")
+    path = tmp_path / "s" / "tiny-v1" / "disc" / "verdict.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ConfigError, match=said):
+        load_entries(tmp_path / "s")
+
+
+def test_files_that_are_no_part_of_a_submission_are_refused(
+    accepted: tuple[Path, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import hashlib
+    import shutil
+
+    from simclick.leaderboard import changed
+
+    monkeypatch.setattr(changed, "suite_names", lambda: ["tiny-v1"])
+    monkeypatch.setattr(changed, "load_suite", lambda name: made().suite)
+    shutil.copytree(accepted[0], tmp_path / "s")
+    target = tmp_path / "s" / "tiny-v1" / "disc"
+    (target / "evil.html").write_text("x")
+    verdict = json.loads((target / "verdict.json").read_text())
+    verdict["files"]["evil.html"] = hashlib.sha256(b"x").hexdigest()
+    (target / "verdict.json").write_text(json.dumps(verdict))
+    with pytest.raises(ConfigError, match="not a file of a submission"):
+        check_folder(target)
 
 
 def test_a_tier_needs_its_checks(
@@ -243,7 +295,8 @@ def test_the_commands_and_their_exit_codes(
     assert (code, "name: My method" in card) == (0, True)
     code, card, _ = run(capsys, "submit", "--card-of", "watershed")
     assert "family: classical" in card
-    (tmp_path / "method.yaml").write_text(card)
+    # Another card than that of the runs' agent, which takes boxes too.
+    (tmp_path / "method.yaml").write_text(re.sub(r"(?m)^prompts:.*$", "prompts: [click]", card))
     it = made()
     runs = [str(r.path) for r in it.runs]
     code, _, err = run(
