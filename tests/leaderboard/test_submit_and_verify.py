@@ -267,7 +267,7 @@ def test_a_tier_needs_its_checks(
         check_folder(target)
     (target / "verdict.json").write_text(text)
     (target / "more.txt").write_text("x")
-    with pytest.raises(ConfigError, match="not the file"):
+    with pytest.raises(ConfigError, match="not a file of a submission"):
         check_folder(target)
 
 
@@ -296,7 +296,7 @@ def test_the_commands_and_their_exit_codes(
     code, card, _ = run(capsys, "submit", "--card-of", "watershed")
     assert "family: classical" in card
     # Another card than that of the runs' agent, which takes boxes too.
-    (tmp_path / "method.yaml").write_text(re.sub(r"(?m)^prompts:.*$", "prompts: [click]", card))
+    (tmp_path / "method.yaml").write_text(re.sub(r"prompts:\n(- .*\n)+", "prompts: [click]\n", card))
     it = made()
     runs = [str(r.path) for r in it.runs]
     code, _, err = run(
@@ -304,6 +304,7 @@ def test_the_commands_and_their_exit_codes(
     )
     assert code == 2
     assert err.count("\n") == 1
+    assert "prompts" in err or "uncommitted" in err
     assert not (tmp_path / "b.zip").exists()
     assert run(capsys, "verify", "none.zip")[0] == 2
     assert run(capsys, "verify")[0] == 2
