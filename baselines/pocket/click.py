@@ -14,15 +14,19 @@ from simclick.baselines.options import cpu_only
 from simclick.baselines.pocket.files import Weights, read_weights, shipped
 from simclick.baselines.pocket.zoom import Crop, first_crop, next_crop
 
-__all__ = ["ClickAgent", "PocketClick", "PocketClickOnnx"]
+__all__ = ["ClickAgent", "PocketClick", "PocketClickOnnx", "trained_on"]
 
 SIDE = 128
-TRAINING = (
-    "3,200 generated pictures: phantoms (seeds from 1,000,000 on, without the families dermoscopy and "
-    "endoscopy) and mosaics of random regions; no patient's image"
-)
 _SMALL = 0.6
 """A first answer on less than this share of the crop's area is looked at again."""
+
+
+def trained_on(pictures: str) -> str:
+    """Return what the pocket agents were trained on, in words."""
+    return (
+        f"{pictures} generated pictures: phantoms (seeds from 1,000,000 on, without the families dermoscopy "
+        "and endoscopy) and mosaics of random regions; no patient's image"
+    )
 
 
 class ClickAgent(Agent):
@@ -42,7 +46,7 @@ class ClickAgent(Agent):
             accepts=frozenset({"click", "box"}),
             settings=settings,
             parameters=sum(tensor.size for tensor in weights.tensors.values()),
-            training_data=TRAINING,
+            training_data=trained_on("3,200"),
             family="iterative",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from simclick.agent import AgentInfo
-from simclick.baselines.pocket.click import TRAINING
+from simclick.baselines.pocket.click import trained_on
 from simclick.baselines.pocket.files import read_weights
 from simclick.baselines.pocket.networks import pocket_sam
 from simclick.baselines.pocket.torch_weights import load_into
@@ -58,7 +58,7 @@ class PocketSam(SamAgent):
                 "everything": everything.settings(),
             },
             parameters=sum(p.numel() for p in model.parameters()),
-            training_data=TRAINING.replace("3,200", "5,600"),
+            training_data=trained_on("5,600"),
             family="promptable",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,

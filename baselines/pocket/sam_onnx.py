@@ -12,7 +12,7 @@ from PIL import Image
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
 from simclick.baselines.options import cpu_only
-from simclick.baselines.pocket.click import TRAINING
+from simclick.baselines.pocket.click import trained_on
 from simclick.baselines.pocket.files import read_weights, shipped
 from simclick.baselines.pocket.sessions import session
 from simclick.errors import ConfigError
@@ -69,7 +69,7 @@ class PocketSamOnnx(Agent):
             accepts=frozenset({"click", "box"}),
             settings={"multimask": multimask, "feed_logits": feed_logits},
             parameters=sum(tensor.size for tensor in weights.tensors.values()),
-            training_data=TRAINING.replace("3,200", "5,600"),
+            training_data=trained_on("5,600"),
             family="promptable",
             licence="Apache-2.0",
             weights_sha256=weights.sha256,
