@@ -125,11 +125,6 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--quiet", action="store_true", help="no progress bar")
     training.set_defaults(function=_train)
 
-    from simclick.commands import agent_template, check
-
-    check.add(commands)
-    agent_template.add(commands)
-
     listing = commands.add_parser("list", help="what there is, and whether it can run here")
     kinds = ("agents", "annotators", "noises", "datasets", "protocols")
     listing.add_argument("kind", nargs="?", choices=kinds, help="what to list (default: all)")
@@ -141,9 +136,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_commands(commands: Any) -> None:
     """Add the commands that have a module of their own."""
-    from simclick.commands import cite, leaderboard, submit, suite, verify, weights
+    from simclick.commands import agent_template, check, cite, leaderboard, submit, suite, verify, weights
 
-    for module in (cite, leaderboard, submit, suite, verify, weights):
+    for module in (agent_template, check, cite, leaderboard, submit, suite, verify, weights):
         module.add(commands)
 
 

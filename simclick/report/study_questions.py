@@ -32,7 +32,7 @@ from simclick.statistics.summary import group_codes
 
 __all__ = ["questions_study"]
 
-_RIVALS = {"iterative": "iterative", "classical": "classical"}
+_RIVALS = ("iterative", "classical")
 _COSTS = (1, 2, 3, 5, 10, 20)
 _GAP_COSTS = (1, 3, 5, 10, 20)
 
@@ -174,7 +174,7 @@ def _race_words(
     at = curve.set_index("cost")
     one, last = (strong(_value(at.loc[c])) for c in (1, section.budget))
     said = (
-        f"Against the best {_RIVALS[family]} agent, {rival}, the best promptable one, {ours}, is "
+        f"Against the best {family} agent, {rival}, the best promptable one, {ours}, is "
         f"{_standing(one)} after one click and {_standing(last)} after {section.budget}"
     )
     row = crossing.iloc[0] if len(crossing) else None
