@@ -2,7 +2,7 @@
 
 * `pocket_sam`: the official Segment Anything classes at pocket size: 256 pixels, patches of 8, six narrow
   blocks (window attention, two of them global), the standard prompt encoder and two-way mask decoder. One
-  part is not theirs: beside the linear patch embedding stand a few convolutions (`HybridEmbed`).
+  part is not theirs: the image encoder has a few convolutions on its way in and out (`HybridEncoder`).
 * `ClickNet`: an iterative click network in RITM's spirit: a small U-Net that takes image, click discs, box
   and previous mask, and gives one mask.
 """
@@ -23,7 +23,7 @@ from segment_anything.modeling import (
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CLICK_SIDE", "SAM_SIDE", "ClickNet", "HybridEmbed", "pocket_sam", "resized_state"]
+__all__ = ["CLICK_SIDE", "SAM_SIDE", "ClickNet", "HybridEncoder", "pocket_sam", "resized_state"]
 
 SAM_SIDE = 256
 """Longest side of pocket-sam's input, in pixels."""
@@ -40,8 +40,8 @@ def pocket_sam(side: int = SAM_SIDE) -> Sam:
         side: Longest side of its input, a multiple of 64; smaller ones train faster (`resized_state`).
     """
     grid = side // _PATCH
-    sam = Sam(
-        image_encoder=ImageEncoderViT(
+    return Sam(
+        image_encoder=HybridEncoder(
             img_size=side,
             patch_size=_PATCH,
             embed_dim=_WIDTH,
@@ -69,38 +69,52 @@ def pocket_sam(side: int = SAM_SIDE) -> Sam:
             iou_head_hidden_dim=128,
         ),
     )
-    sam.image_encoder.patch_embed = HybridEmbed(sam.image_encoder.patch_embed)
-    return sam
 
 
-class HybridEmbed(nn.Module):
-    """SAM's patch embedding, plus the tokens of a few convolutions.
+class HybridEncoder(ImageEncoderViT):  # type: ignore[misc]
+    """SAM's image encoder with convolutions on its way in and out.
 
     A transformer learns slowly what an edge or a texture is, convolutions fast (Xiao et al. 2021), and an
-    hour on a CPU is little time. The convolutions are the way down of `ClickNet`, to an eighth of the side.
-
-    Args:
-        patches: The official patch embedding, kept as it is.
+    hour on a CPU is little time. On the way in, the convolutions of `ClickNet`'s way down add to the patch
+    embedding; on the way out, the embedding is enlarged twice beside their finer levels, and what was found
+    there is folded into it (a block of 4 x 4 fine pixels per token), so that thin structures survive patches
+    of 8. Both sums begin as the official encoder alone.
     """
 
-    def __init__(self, patches: nn.Module) -> None:
-        super().__init__()
-        self.patches = patches
+    def __init__(self, **official: Any) -> None:
+        super().__init__(**official)
         widths = (16, 32, 64, 96)
         self.down = nn.ModuleList(_block(a, b) for a, b in zip((3, *widths[:-1]), widths, strict=True))
-        self.project = nn.Conv2d(widths[-1], _WIDTH, 1)
-        # The sum begins as the official embedding.
-        nn.init.zeros_(self.project.weight)
-        assert self.project.bias is not None
-        nn.init.zeros_(self.project.bias)
+        self.project = _silent(nn.Conv2d(widths[-1], _WIDTH, 1))
+        self.up = nn.ModuleList([_block(_WIDTH + widths[2], 48), _block(48 + widths[1], 24)])
+        self.fold = nn.Sequential(nn.Conv2d(24, 8, 1), nn.PixelUnshuffle(4))
+        self.detail = _silent(nn.Conv2d(8 * 16, _WIDTH, 1))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return tokens, Float[B, S / 8, S / 8, C], of images Float[B, 3, S, S]."""
-        x = image
+    def forward(self, x: Tensor) -> Tensor:
+        """Return embeddings, Float[B, C, S / 8, S / 8], of images Float[B, 3, S, S]."""
+        kept = []
+        fine = x
         for level, block in enumerate(self.down):
-            x = block(x if level == 0 else F.max_pool2d(x, 2))
-        tokens: Tensor = self.patches(image) + self.project(x).permute(0, 2, 3, 1)
-        return tokens
+            fine = block(fine if level == 0 else F.max_pool2d(fine, 2))
+            kept.append(fine)
+        tokens = self.patch_embed(x) + self.project(fine).permute(0, 2, 3, 1) + self.pos_embed
+        for attention in self.blocks:
+            tokens = attention(tokens)
+        embedding: Tensor = self.neck(tokens.permute(0, 3, 1, 2))
+        fine = embedding
+        for block, skip in zip(self.up, (kept[2], kept[1]), strict=True):
+            fine = F.interpolate(fine, scale_factor=2.0, mode="bilinear", align_corners=False)
+            fine = block(torch.cat([fine, skip], dim=1))
+        detail: Tensor = self.detail(self.fold(fine))
+        return embedding + detail
+
+
+def _silent(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return a layer that gives zeros until it is taught."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def resized_state(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
