@@ -58,19 +58,19 @@ def test_ahead_then_overtaken(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ours", "said"),
+    ("ours", "behind", "said"),
     [
-        ((0.3, 0.5), "here it is behind from the first."),
-        ((0.9, 0.99), "COSMOS found SAM outpaced at many points: here it is not."),
+        ((0.3, 0.5), "sam", "here it is behind from the first."),
+        ((0.9, 0.99), "ritm", "COSMOS found SAM outpaced at many points: here it is not."),
     ],
 )
-def test_the_opposite_is_said_too(tmp_path, ours, said):
+def test_the_opposite_is_said_too(tmp_path, ours, behind, said):
     study = study_of(
         write_run(tmp_path / "a", SAM, cases=CASES, dice=rising(*ours, 1)),
         write_run(tmp_path / "b", RITM, cases=CASES, dice=rising(0.5, 0.95, 2)),
     )
     assert study.words[0].endswith(said)
-    assert "ritm never overtakes" in study.words[0] or "sam never overtakes" in study.words[0]
+    assert f"{behind} never overtakes" in study.words[0]
 
 
 def test_equal_agents_decide_nothing(tmp_path):
