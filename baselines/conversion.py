@@ -1,15 +1,17 @@
-"""Takes the tensors out of a pickled checkpoint: ``python -I -m simclick.baselines.conversion FROM TO``.
+"""Takes the tensors out of a checkpoint: ``python -I -m simclick.baselines.conversion FROM TO [NET]``.
 
 Run by `simclick.weights_import` as a process of its own. The unpickler knows tensors, their storages and
 plain containers; whatever else a file names (an optimizer, a configuration, ``os.system``) becomes an inert
 object that takes any arguments and does nothing. So nothing that the file names is imported or called. The
-limits on the process are the second wall.
+limits on the process are the second wall. NET is a `simclick.checkpoints.Architecture` as JSON: the network
+that the tensors must fit.
 """
 
 from __future__ import annotations
 
 import collections
 import ctypes
+import importlib
 import json
 import os
 import pickle
@@ -18,7 +20,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["main", "read_tensors"]
+from simclick.errors import ConfigError
+
+__all__ = ["expected_state", "main", "read_tensors"]
 
 _CONTAINERS = {
     "dict": dict,
@@ -77,7 +81,7 @@ def read_tensors(source: Path) -> tuple[dict[str, Any], list[str]]:
     """
     import torch
 
-    from simclick.baselines.sam.checkpoints import unwrapped
+    from simclick.baselines.checkpoints import refuse_odd_archives, unwrapped
 
     inert: set[str] = set()
 
@@ -103,35 +107,35 @@ def read_tensors(source: Path) -> tuple[dict[str, Any], list[str]]:
     def load(stream: Any, **options: Any) -> Any:
         return Unpickler(stream, **options).load()
 
-    _refuse_scripts(source)
+    refuse_odd_archives(source)
     tool: Any = SimpleNamespace(Unpickler=Unpickler, load=load, __name__="pickle")
     content = torch.load(source, map_location="cpu", weights_only=False, pickle_module=tool)
     return unwrapped(content, source), sorted(inert)
 
 
-def _refuse_scripts(source: Path) -> None:
-    """Refuse TorchScript: `torch.load` hands such archives to its own interpreter, past any unpickler.
+def _opened(source: Path) -> tuple[dict[str, Any], list[str], bool, bool]:
+    """Return the state dict, what was made inert, and whether the file is plain data and has a config."""
+    from simclick.baselines.checkpoints import HoldsObjectsError, read_content, unwrapped
 
-    What it would run is code in the file, which may write files. An archive is refused by its records, and
-    any that is neither a plain checkpoint of one pickle nor an older file without an archive.
-    """
-    import zipfile
-
-    from simclick.errors import ConfigError
-
-    with source.open("rb") as stream:
-        begins = stream.read(4)
-    if begins[:2] != b"PK" and not zipfile.is_zipfile(source):
-        return
     try:
-        with zipfile.ZipFile(source) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise ConfigError(f"{source}: a damaged archive ({error})") from None
-    records = [name.split("/", 1)[-1] for name in names]
-    scripts = sorted(r for r in records if r == "constants.pkl" or r.startswith("code/"))
-    if scripts or sum(r.endswith(".pkl") for r in records) != 1 or "data.pkl" not in records:
-        raise ConfigError(f"{source}: holds a program (TorchScript), not tensors; it is not opened")
+        content = read_content(source)
+    except HoldsObjectsError:
+        return *read_tensors(source), False, False
+    inner = content.get("model", content) if isinstance(content, dict) else content
+    config = any(isinstance(level, dict) and "config" in level for level in (content, inner))
+    return unwrapped(content, source), [], True, config
+
+
+def expected_state(architecture: str) -> dict[str, Any]:
+    """Return the state dict, without numbers, of the network that the registry names."""
+    import torch
+
+    network = json.loads(architecture)
+    module, _, function = network["make"].partition(":")
+    make = getattr(importlib.import_module(module), function)
+    with torch.device("meta"):
+        state: dict[str, Any] = make(**network["options"]).state_dict()
+    return state
 
 
 def _isolate() -> list[str]:
@@ -172,28 +176,41 @@ def _limit(source: Path) -> list[str]:
     return ["limits on memory, time and file size"]
 
 
-def main(source: Path, target: Path) -> int:
+def main(source: Path, target: Path, architecture: str | None = None) -> int:
     """Convert one file; print a line of JSON that says what was done, or what was wrong."""
     confined = _isolate()
     try:
         import torch  # its libraries are mapped before memory is limited
         from safetensors.torch import save_file
 
+        from simclick.baselines.fit import mismatch
+
+        expected = None if architecture is None else expected_state(architecture)
+    except ModuleNotFoundError as error:
+        print(json.dumps({"lacks": str(error.name)}))
+        return 1
+    try:
         confined += _limit(source)
-        tensors, inert = read_tensors(source)
+        tensors, inert, plain, config = _opened(source)
+        if expected is not None and (wrong := mismatch(expected, tensors)):
+            raise ConfigError(f"it is no checkpoint of this network: {wrong}")
         state = {
-            str(key): value.detach().clone(memory_format=torch.contiguous_format)
+            key: value.detach().clone(memory_format=torch.contiguous_format)
             for key, value in sorted(tensors.items())
         }
         save_file(state, target)
+    except ConfigError as error:
+        print(json.dumps({"error": str(error)}))
+        return 1
     except Exception as error:  # whatever a hostile file makes go wrong is one line
-        reason = (str(error).splitlines() or [""])[0][:500]
+        reason = " ".join(str(error).split())[:500]
         print(json.dumps({"error": f"{type(error).__name__}: {reason}" if reason else type(error).__name__}))
         return 1
     shown = [name[:80] for name in inert[:20]]
-    print(json.dumps({"tensors": len(state), "inert": shown, "confined": confined}))
+    done = {"tensors": len(state), "inert": shown, "confined": confined, "plain": plain, "config": config}
+    print(json.dumps(done))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:4]))

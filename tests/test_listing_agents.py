@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from simclick import registry
+from simclick import registry, weights
 from simclick.baselines import AGENTS, RECIPES
 from simclick.cli import main
 from simclick.harness.specs import AgentSpec
@@ -46,6 +46,8 @@ def test_a_checkpoint_in_the_cache_makes_it_ready(empty_cache: Path, monkeypatch
     monkeypatch.setattr(registry.Entry, "missing", lambda self: [])
     empty_cache.mkdir(parents=True)
     (empty_cache / "medsam_vit_b.pth").write_bytes(b"x")
+    assert agents()["medsam"]["ready"].startswith("no: nothing says what medsam_vit_b.pth in the cache is")
+    weights.write_record(empty_cache / "medsam_vit_b.pth", {"sha256": "0" * 64})
     assert agents()["medsam"]["ready"] == "yes"
 
 

@@ -14,19 +14,11 @@ from simclick.baselines.options import cpu_only
 from simclick.baselines.pocket.files import Weights, read_weights, shipped
 from simclick.baselines.pocket.zoom import Crop, first_crop, next_crop
 
-__all__ = ["ClickAgent", "PocketClick", "PocketClickOnnx", "trained_on"]
+__all__ = ["ClickAgent", "PocketClick", "PocketClickOnnx"]
 
 SIDE = 128
 _SMALL = 0.6
 """A first answer on less than this share of the crop's area is looked at again."""
-
-
-def trained_on(pictures: str) -> str:
-    """Return what the pocket agents were trained on, in words."""
-    return (
-        f"{pictures} generated pictures: phantoms (seeds from 1,000,000 on, without the families dermoscopy "
-        "and endoscopy) and mosaics of random regions; no patient's image"
-    )
 
 
 class ClickAgent(Agent):
@@ -41,15 +33,11 @@ class ClickAgent(Agent):
 
     def __init__(self, name: str, weights: Weights, settings: dict[str, Any]) -> None:
         self.info = AgentInfo(
-            name=name,
+            **weights.facts(name),
             version="1",
             accepts=frozenset({"click", "box"}),
             settings=settings,
-            parameters=sum(tensor.size for tensor in weights.tensors.values()),
-            training_data=trained_on("3,200"),
             family="iterative",
-            licence="Apache-2.0",
-            weights_sha256=weights.sha256,
             uses_previous=True,
             source="simclick; after Sofiiuk et al., Reviving Iterative Training, ICIP 2022",
         )
@@ -112,7 +100,7 @@ class PocketClick(ClickAgent):
 
         from simclick.baselines.pocket.networks import ClickNet
         from simclick.baselines.pocket.torch_weights import load_into
-        from simclick.baselines.sam.official import resolve_device
+        from simclick.baselines.sam.devices import resolve_device
 
         self.device = resolve_device(device)
         weights = read_weights("pocket-click", checkpoint)

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ from numpy.typing import NDArray
 from simclick.errors import ConfigError
 
 __all__ = ["Weights", "read_weights", "shipped"]
+
+_TRAINED_ON = (
+    "{} generated pictures: phantoms (seeds from 1,000,000 on, without the families dermoscopy and "
+    "endoscopy) and mosaics of random regions; no patient's image"
+)
+_PICTURES = {"pocket-sam": "5,600", "pocket-click": "3,200"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +29,33 @@ class Weights:
     Attributes:
         tensors: Float32 arrays by name.
         sha256: Of the file's bytes.
+        of: The agent whose network they fit, ``pocket-sam`` or ``pocket-click``.
+        own: Whether they are others than the wheel's.
     """
 
     tensors: dict[str, NDArray[np.float32]]
     sha256: str
+    of: str
+    own: bool = False
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return what `AgentInfo` says of an agent with these weights: of one's own, nothing is claimed.
+
+        Args:
+            name: The agent's name with the wheel's weights.
+        """
+        facts: dict[str, Any] = {
+            "name": name,
+            "parameters": sum(tensor.size for tensor in self.tensors.values()),
+            "training_data": _TRAINED_ON.format(_PICTURES[self.of]),
+            "licence": "Apache-2.0",
+            "weights_sha256": self.sha256,
+        }
+        if self.own:
+            facts["name"] = f"{name}-own"
+            facts["training_data"] = "not known: other weights than the wheel's"
+            facts["licence"] = "Apache-2.0 (code); of the weights not known"
+        return facts
 
 
 def shipped(name: str) -> bytes:
@@ -68,4 +98,5 @@ def read_weights(name: str, path: str | Path | None = None) -> Weights:
         if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
             raise ConfigError(f"agent.checkpoint={path}: {key} is not of finite numbers")
     found = {key: tensor.astype(np.float32) for key, tensor in tensors.items()}
-    return Weights(found, hashlib.sha256(content).hexdigest())
+    own = path is not None and content != shipped(f"{name}.safetensors")
+    return Weights(found, hashlib.sha256(content).hexdigest(), name, own)

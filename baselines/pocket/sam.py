@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from simclick.agent import AgentInfo
-from simclick.baselines.pocket.click import trained_on
 from simclick.baselines.pocket.files import read_weights
 from simclick.baselines.pocket.networks import pocket_sam
 from simclick.baselines.pocket.torch_weights import load_into
+from simclick.baselines.sam.devices import resolve_device
 from simclick.baselines.sam.everything import EverythingOptions
-from simclick.baselines.sam.official import resolve_device
 from simclick.baselines.sam.predictor import SamAgent, SamOptions
 
 __all__ = ["PocketSam"]
@@ -48,7 +47,7 @@ class PocketSam(SamAgent):
         model = pocket_sam()
         load_into(model, weights, checkpoint or "pocket-sam")
         info = AgentInfo(
-            name="pocket-sam",
+            **weights.facts("pocket-sam"),
             version="1",
             accepts=frozenset({"click", "box", "everything"}),
             settings={
@@ -57,11 +56,7 @@ class PocketSam(SamAgent):
                 "device": options.device,
                 "everything": everything.settings(),
             },
-            parameters=sum(p.numel() for p in model.parameters()),
-            training_data=trained_on("5,600"),
             family="promptable",
-            licence="Apache-2.0",
-            weights_sha256=weights.sha256,
             uses_previous=feed_logits,
             source="simclick; architecture of Kirillov et al., Segment Anything, ICCV 2023",
         )

@@ -12,7 +12,6 @@ from PIL import Image
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
 from simclick.baselines.options import cpu_only
-from simclick.baselines.pocket.click import trained_on
 from simclick.baselines.pocket.files import read_weights, shipped
 from simclick.baselines.pocket.sessions import session
 from simclick.errors import ConfigError
@@ -64,15 +63,11 @@ class PocketSamOnnx(Agent):
         self._encoder = session(shipped("pocket-sam-encoder.onnx"), weights)
         self._decoder = session(shipped("pocket-sam-decoder.onnx"), weights)
         self.info = AgentInfo(
-            name="pocket-sam-onnx",
+            **weights.facts("pocket-sam-onnx"),
             version="1",
             accepts=frozenset({"click", "box"}),
             settings={"multimask": multimask, "feed_logits": feed_logits},
-            parameters=sum(tensor.size for tensor in weights.tensors.values()),
-            training_data=trained_on("5,600"),
             family="promptable",
-            licence="Apache-2.0",
-            weights_sha256=weights.sha256,
             uses_previous=feed_logits,
             source="simclick; architecture of Kirillov et al., Segment Anything, ICCV 2023",
         )

@@ -89,7 +89,7 @@ def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]],
         ConfigError: When the folder belongs to another training, or a value is wrong.
     """
     from simclick.baselines.pocket.export import save_weights
-    from simclick.baselines.sam.official import resolve_device
+    from simclick.baselines.sam.devices import resolve_device
 
     device = resolve_device(spec.device)
     check_writable(spec.out)

@@ -16,8 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from simclick import weights
 from simclick.agent import Agent, AgentInfo, Prediction, Request
+from simclick.baselines.checkpoints import read_content, unwrapped
+from simclick.baselines.chosen import Chosen, choose
+from simclick.baselines.fit import mismatch
+from simclick.baselines.ritm.networks import MODELS, OWN, check_network, official_network
 from simclick.baselines.ritm.zoom import ZoomOptions
 from simclick.baselines.sam.devices import resolve_device
 from simclick.citations import bibtex
@@ -27,21 +30,6 @@ __all__ = ["MODELS", "Ritm", "RitmAgent", "hub_folder", "load_by_hub"]
 
 _RANDOM_SEED = 0
 _load: Any = torch.hub.load
-_COMMON = {
-    "with_aux_output": True,
-    "use_leaky_relu": True,
-    "use_rgb_conv": False,
-    "use_disks": True,
-    "norm_radius": 5,
-}
-MODELS: dict[str, dict[str, Any]] = {
-    "h18_itermask": {"width": 18, "ocr_width": 64, "with_prev_mask": True, **_COMMON},
-    "h18s_itermask": {"width": 18, "ocr_width": 48, "small": True, "with_prev_mask": True, **_COMMON},
-    "h32_itermask": {"width": 32, "ocr_width": 128, "with_prev_mask": True, **_COMMON},
-    "h18_baseline": {"width": 18, "ocr_width": 64, **_COMMON},
-    "sbd_h18_itermask": {"width": 18, "ocr_width": 64, "with_prev_mask": True, **_COMMON},
-}
-"""Official checkpoints, and the networks that they hold (for random weights; a file says its own)."""
 _OVERLAP = dict.fromkeys(
     ("phantoms", "mni152", "cosmos", "sam_med2d", "medscribble"), "none known: trained on natural photographs"
 )
@@ -179,7 +167,8 @@ class Ritm(RitmAgent):
     """RITM with an official checkpoint.
 
     Args:
-        model: Which official checkpoint: one of `MODELS`.
+        model: Which official checkpoint: one of `MODELS`; a file of one's own must hold the same network.
+            ``own``: the network that the file says that it holds.
         checkpoint: A file in RITM's format; None takes the official one from the cache; ``random`` gives
             seeded random weights, which check the code path and prove no quality.
         fetch: Fetch the official checkpoint where the cache lacks it.
@@ -233,11 +222,21 @@ class Ritm(RitmAgent):
             zoom_threshold,
         )
         device = resolve_device(device)
-        path = _checkpoint(model, checkpoint, fetch)
-        network = _random(model, device) if path is None else load_by_hub(hub, path, device, strict)
+        if model == OWN and checkpoint in {None, "random"}:
+            raise ConfigError(
+                "agent.model=own needs agent.checkpoint=FILE: the file says which network it is"
+            )
+        chosen = choose(None if model == OWN else f"ritm_{model}", checkpoint, fetch)
+        network = _network(chosen, model, device, hub, strict)
         trained = "SBD" if model.startswith("sbd") else "COCO and LVIS"
         info = AgentInfo(
-            name="ritm",
+            **chosen.facts(
+                "ritm",
+                training_data=f"{trained} (natural photographs)",
+                overlap=_OVERLAP,
+                licence="MIT",
+                source="Sofiiuk et al., Reviving Iterative Training with Mask Guidance, ICIP 2022",
+            ),
             settings={
                 "model": model,
                 "strict": strict,
@@ -249,14 +248,8 @@ class Ritm(RitmAgent):
             },
             parameters=sum(p.numel() for p in network.parameters()),
             image_size=zoom_target if zoom else None,
-            training_data="random weights" if path is None else f"{trained} (natural photographs)",
-            overlap={} if path is None else _OVERLAP,
             family="iterative",
-            licence="MIT",
-            weights_sha256=None if path is None else weights.sha256_of(path),
-            random_weights=path is None,
             uses_previous=zoom or bool(network.with_prev_mask),
-            source="Sofiiuk et al., Reviving Iterative Training with Mask Guidance, ICIP 2022",
             citation=bibtex("sofiiuk2022ritm"),
         )
         super().__init__(network, info, device, threshold, flip, zooming if zoom else None, clicks_limit)
@@ -265,8 +258,8 @@ class Ritm(RitmAgent):
 def _check(
     model: str, strict: bool, threshold: float, flip: bool, clicks_limit: int | None, zoom: bool
 ) -> None:
-    if model not in MODELS:
-        raise ConfigError(f"agent.model={model}: must be one of {', '.join(MODELS)}")
+    if model not in {*MODELS, OWN}:
+        raise ConfigError(f"agent.model={model}: must be one of {', '.join([*MODELS, OWN])}")
     for name, value in (("strict", strict), ("flip", flip), ("zoom", zoom)):
         if not isinstance(value, bool):
             raise ConfigError(f"agent.{name}={value}: must be true or false")
@@ -278,19 +271,24 @@ def _check(
         raise ConfigError(f"agent.clicks_limit={clicks_limit}: must be a whole number ≥ 1, or null for all")
 
 
-def _checkpoint(model: str, checkpoint: str | None, fetch: bool) -> Path | None:
-    if checkpoint == "random":
-        return None
-    if checkpoint is not None:
-        return Path(checkpoint).expanduser()
-    name = f"ritm_{model}"
-    return weights.fetch(name) if fetch else weights.find(name)
+def _check_fit(state: dict[str, torch.Tensor], model: str, path: Path) -> None:
+    with torch.device("meta"):
+        expected = official_network(model).state_dict()
+    if wrong := mismatch(expected, state):
+        raise ConfigError(f"{path} does not fit agent.model={model}: {wrong}")
 
 
-def _random(model: str, device: str) -> torch.nn.Module:
-    from ritm_annotation.model.is_hrnet_model import HRNetModel
-
+def _network(chosen: Chosen, model: str, device: str, hub: str | None, strict: bool) -> torch.nn.Module:
+    """Return the network: random, or of a file that was looked at before the hub's code sees it."""
+    if chosen.path is not None:
+        content = read_content(chosen.path)
+        if not isinstance(content, list):  # several networks: the hub's entry says so
+            check_network(content, model, chosen.path)
+            state = unwrapped(content, chosen.path)
+            if strict and model != OWN:
+                _check_fit(state, model, chosen.path)
+        return load_by_hub(hub, chosen.path, device, strict)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_SEED)
-        network: torch.nn.Module = HRNetModel(**MODELS[model])
+        network = official_network(model)
     return network.to(device).eval().requires_grad_(False)

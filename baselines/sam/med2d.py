@@ -16,11 +16,12 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor
 from torch.nn import functional
 
-from simclick import weights
 from simclick.agent import AgentInfo, Request
+from simclick.baselines.checkpoints import read_state
+from simclick.baselines.chosen import choose
+from simclick.baselines.fit import fit_state
 from simclick.baselines.sam.adapters import add_adapters
-from simclick.baselines.sam.checkpoints import fit_state, read_state
-from simclick.baselines.sam.official import checkpoint_path, resolve_device
+from simclick.baselines.sam.devices import resolve_device
 from simclick.baselines.sam.predictor import SamAgent, SamOptions
 from simclick.citations import bibtex
 from simclick.errors import ConfigError
@@ -219,14 +220,21 @@ class SamMed2d(Med2dAgent):
         options = SamOptions(
             multimask=multimask, device=resolve_device(device), dtype=dtype, encoder_batch=encoder_batch
         )
-        path = checkpoint_path("sam_med2d", checkpoint, fetch=False)
+        chosen = choose("sam_med2d", checkpoint, fetch=False)
+        state = None if chosen.path is None else _state(chosen.path, adapters)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_RANDOM_SEED)
             model = med2d_model(adapters)
-        if path is not None:
-            load_med2d(model, path, adapters)
+        if state is not None and chosen.path is not None:
+            fit_state(model, state, chosen.path, _title(adapters))
         info = AgentInfo(
-            name="sam_med2d",
+            **chosen.facts(
+                "sam_med2d",
+                training_data="SA-1B, then SA-Med2D-20M (4.6 million medical images, 19.7 million masks)",
+                overlap=_OVERLAP,
+                licence="Apache-2.0",
+                source="Cheng et al., SAM-Med2D, arXiv 2308.16184, 2023",
+            ),
             accepts=frozenset({"click", "box"}),
             settings={
                 "adapters": adapters,
@@ -239,16 +247,8 @@ class SamMed2d(Med2dAgent):
             },
             parameters=sum(p.numel() for p in model.parameters()),
             image_size=SIDE,
-            training_data="random weights"
-            if path is None
-            else "SA-1B, then SA-Med2D-20M (4.6 million medical images, 19.7 million masks)",
-            overlap={} if path is None else _OVERLAP,
             family="promptable",
-            licence="Apache-2.0",
-            weights_sha256=None if path is None else weights.sha256_of(path),
-            random_weights=path is None,
             uses_previous=feedback != "none",
-            source="Cheng et al., SAM-Med2D, arXiv 2308.16184, 2023",
             citation=bibtex("cheng2023sammed2d", "kirillov2023sam"),
         )
         super().__init__(model, info, options, recipe, feedback)
@@ -260,7 +260,13 @@ def load_med2d(model: Med2dSam, path: Path, adapters: bool) -> None:
     Raises:
         ConfigError: When it cannot be read or does not fit.
     """
+    fit_state(model, _state(path, adapters), path, _title(adapters))
+
+
+def _state(path: Path, adapters: bool) -> dict[str, Tensor]:
     state = read_state(path)
-    if not adapters:
-        state = {key: value for key, value in state.items() if ".Adapter." not in key}
-    fit_state(model, state, path, "sam_med2d" if adapters else "sam_med2d without adapters")
+    return state if adapters else {key: value for key, value in state.items() if ".Adapter." not in key}
+
+
+def _title(adapters: bool) -> str:
+    return "sam_med2d" if adapters else "sam_med2d without adapters"

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 from torch import Tensor
 from torch.nn import functional
 
-from simclick import weights
 from simclick.agent import AgentInfo
-from simclick.baselines.sam.checkpoints import load_weights
-from simclick.baselines.sam.official import checkpoint_path, resolve_device
+from simclick.baselines.checkpoints import read_state
+from simclick.baselines.chosen import choose
+from simclick.baselines.fit import fit_state
+from simclick.baselines.sam.devices import resolve_device
+from simclick.baselines.sam.official import sam_model
 from simclick.baselines.sam.predictor import SamAgent, SamOptions
 from simclick.citations import bibtex
 
@@ -127,26 +128,27 @@ class MedSam(MedSamAgent):
             dtype=dtype,
             encoder_batch=encoder_batch,
         )
-        path = checkpoint_path("medsam", checkpoint, fetch)
+        chosen = choose("medsam", checkpoint, fetch)
+        state = None if chosen.path is None else read_state(chosen.path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_RANDOM_SEED)
-            model = MedSamModel.of(sam_model_registry["vit_b"]())
-        if path is not None:
-            load_weights(model, path, "medsam")
+            model = MedSamModel.of(sam_model("vit_b"))
+        if state is not None and chosen.path is not None:
+            fit_state(model, state, chosen.path, "medsam")
         side = model.image_encoder.img_size
         info = AgentInfo(
-            name="medsam",
+            **chosen.facts(
+                "medsam",
+                training_data=_TRAINING,
+                overlap=_OVERLAP,
+                licence="Apache-2.0",
+                source="Ma et al., Segment anything in medical images, Nature Communications 15:654, 2024",
+            ),
             accepts=frozenset({"box"}),
             settings={"dtype": dtype, "device": options.device, "image_size": side},
             parameters=sum(p.numel() for p in model.parameters()),
             image_size=side,
-            training_data="random weights" if path is None else _TRAINING,
-            overlap={} if path is None else _OVERLAP,
             family="promptable",
-            licence="Apache-2.0",
-            weights_sha256=None if path is None else weights.sha256_of(path),
-            random_weights=path is None,
-            source="Ma et al., Segment anything in medical images, Nature Communications 15:654, 2024",
             citation=bibtex("ma2024medsam", "kirillov2023sam"),
         )
         super().__init__(model, info, options)

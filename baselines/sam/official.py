@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 
-from simclick import weights
 from simclick.agent import AgentInfo
-from simclick.baselines.sam.checkpoints import load_weights
+from simclick.baselines.checkpoints import read_state
+from simclick.baselines.chosen import Chosen, choose
+from simclick.baselines.fit import fit_state
 from simclick.baselines.sam.devices import resolve_device
 from simclick.baselines.sam.everything import EverythingOptions
 from simclick.baselines.sam.predictor import SamAgent, SamOptions, encoder_settings
 from simclick.citations import bibtex
 
-__all__ = ["SamVitB", "SamVitH", "SamVitL", "checkpoint_path", "resolve_device"]
+__all__ = ["SamVitB", "SamVitH", "SamVitL", "sam_model"]
 
 _RANDOM_SEED = 0
 _OVERLAP = dict.fromkeys(
@@ -95,10 +94,16 @@ class _OfficialSam(SamAgent):
             attention,
             compile,
         )
-        path = checkpoint_path(name, checkpoint, fetch)
-        model = self._model(path, name)
+        chosen = choose(name, checkpoint, fetch)
+        model = self._model(chosen, name)
         info = AgentInfo(
-            name=name,
+            **chosen.facts(
+                name,
+                training_data="SA-1B (11 million natural images)",
+                overlap=_OVERLAP,
+                licence="Apache-2.0",
+                source="Kirillov et al., Segment Anything, ICCV 2023",
+            ),
             version="2",
             accepts=frozenset({"click", "box", "everything"}),
             settings={
@@ -113,25 +118,26 @@ class _OfficialSam(SamAgent):
             },
             parameters=sum(p.numel() for p in model.parameters()),
             image_size=model.image_encoder.img_size,
-            training_data="random weights" if path is None else "SA-1B (11 million natural images)",
-            overlap={} if path is None else _OVERLAP,
             family="promptable",
-            licence="Apache-2.0",
-            weights_sha256=None if path is None else weights.sha256_of(path),
-            random_weights=path is None,
             uses_previous=feed_logits,
-            source="Kirillov et al., Segment Anything, ICCV 2023",
             citation=bibtex("kirillov2023sam"),
         )
         super().__init__(model, info, options)
 
-    def _model(self, path: Path | None, name: str) -> Sam:
+    def _model(self, chosen: Chosen, name: str) -> Sam:
+        state = None if chosen.path is None else read_state(chosen.path)  # first: it fails fast
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_RANDOM_SEED)
-            model: Sam = sam_model_registry[self.size]()
-        if path is not None:
-            load_weights(model, path, name)
+            model = sam_model(self.size)
+        if state is not None and chosen.path is not None:
+            fit_state(model, state, chosen.path, name)
         return model
+
+
+def sam_model(size: str) -> Sam:
+    """Return a SAM of an official size (``vit_b``, ``vit_l``, ``vit_h``) with random weights."""
+    model: Sam = sam_model_registry[size]()
+    return model
 
 
 class SamVitB(_OfficialSam):
@@ -150,21 +156,3 @@ class SamVitH(_OfficialSam):
     """SAM with the ViT-H encoder."""
 
     size = "vit_h"
-
-
-def checkpoint_path(name: str, checkpoint: str | None, fetch: bool) -> Path | None:
-    """Return where an agent's weights are, or None for random ones.
-
-    Args:
-        name: Name of the official checkpoint in `simclick.weights.CHECKPOINTS`.
-        checkpoint: The agent's option: a file, ``random``, or None for the official one.
-        fetch: Fetch the official one where the cache lacks it.
-
-    Raises:
-        ConfigError: When the official one is not there; says what to do.
-    """
-    if checkpoint == "random":
-        return None
-    if checkpoint is not None:
-        return Path(checkpoint).expanduser()
-    return weights.fetch(name) if fetch else weights.find(name)

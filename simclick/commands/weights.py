@@ -28,9 +28,14 @@ def add(subparsers: Any) -> None:
     verify = actions.add_parser("verify", help="compare what is in the cache with its SHA-256")
     verify.add_argument("names", nargs="*", metavar="NAME", help="which (default: all in the cache)")
     verify.set_defaults(function=_verify)
-    bring = actions.add_parser("import", help="take the tensors out of a file that holds Python objects")
+    bring = actions.add_parser(
+        "import", help="bring a file into the cache; takes the tensors out of one that holds Python objects"
+    )
     bring.add_argument("name", metavar="NAME", help="which checkpoint the file is")
     bring.add_argument("file", type=Path, metavar="FILE", help="the file")
+    bring.add_argument(
+        "--replace", action="store_true", help="put it in the place of another file imported under this name"
+    )
     bring.add_argument("--yes", action="store_true", help="do not ask: the file's source is trusted")
     bring.set_defaults(function=_import)
 
@@ -95,14 +100,19 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    names = arguments.names or [name for name in weights.CHECKPOINTS if weights.located(name)]
+    from simclick.weights_proof import verify
+
+    names = arguments.names or [name for name in weights.CHECKPOINTS if weights.kept(name)]
     if not names:
         print(f"nothing is in the cache: {weights.cache_folder()}")
     good = True
     for name in names:
-        right, words = weights.verify(name)
-        good = good and right
-        print(f"{name}: {words}")
+        verdicts = verify(name)
+        if not verdicts:
+            print(f"{name}: not in the cache")
+        for verdict in verdicts:
+            good = good and verdict.right
+            print(f"{name}: {verdict.path.name}: {verdict.words}")
     return 0 if good else 1
 
 
@@ -114,8 +124,10 @@ def _import(arguments: argparse.Namespace) -> int:
     print(WARNING.format(file=arguments.file, url=checkpoint.url), file=sys.stderr)
     if not arguments.yes and not _agreed():
         raise ConfigError("nothing was read; add --yes to go on without being asked")
-    made = import_checkpoint(arguments.name, arguments.file)
+    made = import_checkpoint(arguments.name, arguments.file, arguments.replace)
     print(made.path)
+    if made.replaced:
+        print(f"simclick: replaced {made.replaced}", file=sys.stderr)
     held = f"; {', '.join(made.inert)} in it: left out, not executed" if made.inert else ""
     print(f"simclick: {made.tensors} tensors{held}", file=sys.stderr)
     print(f"simclick: confined by: {', '.join(made.confined) or 'nothing on this system'}", file=sys.stderr)

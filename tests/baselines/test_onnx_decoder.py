@@ -14,7 +14,7 @@ pytest.importorskip("segment_anything", reason="segment-anything is not installe
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra onnx)")
 pytest.importorskip("onnx", reason="onnx is not installed (extra train)")
 
-from test_sam import SEQUENCES, agent, image, tiny_sam  # noqa: E402
+from test_sam import FEW_POINTS, SEQUENCES, agent, image, tiny_sam  # noqa: E402
 
 from simclick.agent import Request  # noqa: E402
 from simclick.baselines.sam.onnx_decoder import OnnxDecoder  # noqa: E402
@@ -57,7 +57,7 @@ def test_logits_and_scores_equal_those_on_torch(record_property: Any) -> None:
 
 
 def test_conforms() -> None:
-    check_agent(agent(decoder="onnx"))
+    check_agent(agent(decoder="onnx", everything=FEW_POINTS))
 
 
 def test_another_decoder_is_refused() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from simclick import registry
 from simclick.agent import Request
@@ -138,6 +139,24 @@ def test_wrong_weights_do_not_fit_the_network() -> None:
     pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
     with pytest.raises(ConfigError, match="does not fit the network"):
         AgentSpec("pocket-click", {"checkpoint": str(WEIGHTS / "pocket-sam.safetensors")}).make()
+
+
+@pytest.mark.parametrize("name", ["pocket-click-onnx", "pocket-sam-onnx"])
+def test_nothing_is_claimed_of_other_weights(tmp_path, name):
+    kind = name.removesuffix("-onnx")
+    same, other = (tmp_path / f"{what}.safetensors" for what in ("same", "other"))
+    same.write_bytes((WEIGHTS / f"{kind}.safetensors").read_bytes())
+    tensors = load_file(same)
+    save_file({key: tensor + 0 if tensor.ndim else tensor for key, tensor in tensors.items()}, other)
+    ours, copied, own = (
+        AgentSpec(name, {} if file is None else {"checkpoint": str(file)}).make().info
+        for file in (None, same, other)
+    )
+    assert copied == ours
+    assert (own.name, own.parameters) == (f"{name}-own", ours.parameters)
+    assert own.training_data.startswith("not known")
+    assert own.licence.endswith("not known")
+    assert own.weights_sha256 != ours.weights_sha256
 
 
 def test_training_pictures_share_no_case_with_the_suites() -> None:

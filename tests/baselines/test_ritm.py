@@ -94,6 +94,8 @@ def test_an_address_needs_the_whole_sha256(tmp_path: Path, hub: Path) -> None:
     call = {"repo_or_dir": str(hub_folder()), "model": "ritm", "source": "local"}
     with pytest.raises(ValueError, match="all 64 digits"):
         torch.hub.load(**call, checkpoint=path.as_uri())
+    with pytest.raises(ValueError, match="refused"):
+        torch.hub.load(**call, checkpoint="http://127.0.0.1:9/w.pth", sha256=right)
     with pytest.raises(ValueError, match="all 64 digits"):
         torch.hub.load(**call, checkpoint=path.as_uri(), sha256=right[:8])
     with pytest.raises(ValueError, match="invalid hash"):
@@ -127,6 +129,14 @@ def broken(folder: Path, how: str) -> Path:
         config["params"] = {"args": {"type": "builtin", "value": ["touch", "canary"], "specified": True}}
     elif how == "layer bomb":
         config["params"]["norm_layer"] = {"type": "class", "value": "os.system", "specified": True}
+    elif how == "number as key":
+        state[7] = torch.zeros(1)
+    elif how == "nan":
+        state[first] = torch.full_like(state[first], torch.nan)
+    elif how == "sparse":
+        state[first] = state[first].to_sparse()
+    elif how == "whole numbers":
+        state[first] = state[first].to(torch.int32)
     elif how == "no config":
         del content["config"]
     elif how == "odd config":
@@ -151,6 +161,10 @@ def broken(folder: Path, how: str) -> Path:
         ("bomb", "never loaded"),
         ("config bomb", "'subprocess.Popen', which is none of RITM's networks"),
         ("layer bomb", "'os.system', which is no known layer"),
+        ("number as key", "of texts and tensors: see '7'"),
+        ("nan", "numbers that are not finite"),
+        ("sparse", "no plain tensor"),
+        ("whole numbers", r"is of torch\.int32, not torch\.float32"),
         ("no config", "must hold state_dict and config"),
         ("odd config", "its config must hold"),
         ("wrong architecture", "has other shapes"),

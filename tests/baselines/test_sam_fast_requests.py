@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)")
 pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
 
-from test_sam import SEQUENCES, agent, image, tiny_sam  # noqa: E402
+from test_sam import FEW_POINTS, SEQUENCES, agent, image, tiny_sam  # noqa: E402
 
 from simclick.agent import Prediction, Request  # noqa: E402
 from simclick.baselines.sam.fast.decoder import FastDecoder  # noqa: E402
@@ -84,7 +84,7 @@ def test_a_batch_is_one_decode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_conforms() -> None:
-    check_agent(agent(decoder="fast"))
+    check_agent(agent(decoder="fast", everything=FEW_POINTS))
 
 
 def test_everything_among_other_requests() -> None:

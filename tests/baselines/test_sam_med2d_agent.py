@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +124,12 @@ def test_the_official_kind_of_file_is_imported_and_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It holds an optimizer beside the weights: refused, then imported, then strictly loaded."""
+    from simclick.checkpoints import CHECKPOINTS, Architecture
     from simclick.weights_import import import_checkpoint
 
     monkeypatch.setenv("SIMCLICK_CACHE", str(tmp_path / "cache"))
+    reduced = Architecture("simclick.baselines.sam.med2d:med2d_model", SMALL, "sam")
+    monkeypatch.setitem(CHECKPOINTS, "sam_med2d", replace(CHECKPOINTS["sam_med2d"], architecture=reduced))
     source = small(1)
     optimizer = torch.optim.Adam(source.parameters(), lr=1e-4)
     torch.save({"model": source.state_dict(), "optimizer": optimizer}, tmp_path / "sam-med2d_b.pth")
@@ -137,6 +141,9 @@ def test_the_official_kind_of_file_is_imported_and_loaded(
     load_med2d(target, made.path, adapters=True)
     for key, tensor in source.state_dict().items():
         assert torch.equal(tensor, target.state_dict()[key])
+    torch.save({"model": small(1, adapters=False).state_dict()}, tmp_path / "plain.pth")
+    with pytest.raises(ConfigError, match=r"it misses image_encoder.blocks.\{0-1\}.Adapter.norm.weight"):
+        import_checkpoint("sam_med2d", tmp_path / "plain.pth", replace=True)
 
 
 @pytest.mark.slow

@@ -73,8 +73,10 @@ def _fetched(checkpoint: str, sha256: str | None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(checkpoint, str(path), hash_prefix=sha256.lower(), progress=True)
-        except RuntimeError as error:
-            raise ValueError(f"{checkpoint}: {error}") from None
+        except Exception as error:  # no server, no file, a wrong hash, a transfer that broke off
+            raise ValueError(
+                f"{checkpoint}: {' '.join(str(error).split()) or type(error).__name__}"
+            ) from None
     return path
 
 
@@ -104,9 +106,19 @@ def _content(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"state_dict", "config"} <= set(content):
         raise ValueError(f"{path} is no RITM checkpoint: it must hold state_dict and config")
     state = content["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ValueError(f"{path} holds no state dict: not every value is a tensor")
-    if state and all(key.startswith("module.") for key in state):
+    if not isinstance(state, dict) or not state:
+        raise ValueError(f"{path} holds no state dict: it is empty, or a {type(state).__name__}")
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise ValueError(f"{path} holds no state dict of texts and tensors: see {str(key)[:80]!r}")
+        if (
+            value.layout != torch.strided
+            or value.is_quantized
+            or value.is_complex()
+            or value.device.type != "cpu"
+        ):
+            raise ValueError(f"{path}: {key[:80]!r} is no plain tensor (sparse, quantised, complex or empty)")
+    if all(key.startswith("module.") for key in state):
         state = {key[len("module.") :]: value for key, value in state.items()}
     return {"state_dict": state, "config": content["config"]}
 
@@ -144,7 +156,7 @@ def _model(config: Any, path: Path) -> torch.nn.Module:
             arguments[key] = value
     try:
         made: torch.nn.Module = network(**arguments)
-    except (TypeError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # a network can fail in many ways over a wrong number
         raise ValueError(f"{path}: no network can be made of its config: {error}") from None
     return made
 
@@ -161,6 +173,18 @@ def _fit(model: torch.nn.Module, state: dict[str, torch.Tensor], path: Path, str
     ]
     if shapes or (strict and (missing or unexpected)):
         parts = (("misses", missing), ("has unexpected", unexpected), ("has other shapes:", shapes))
-        words = "; ".join(f"{words} {', '.join(keys)}" for words, keys in parts if keys)
+        words = "; ".join(f"{words} {_some(keys)}" for words, keys in parts if keys)
         raise ValueError(f"{path} does not fit its own config: it {words}")
+    for key in expected:
+        if key in state and not bool(torch.isfinite(state[key]).all()):
+            raise ValueError(f"{path}: {key} has numbers that are not finite")
+        if key in state and state[key].is_floating_point() != expected[key].is_floating_point():
+            raise ValueError(f"{path}: {key} is of {state[key].dtype}, not {expected[key].dtype}")
     model.load_state_dict(state, strict=False)
+
+
+def _some(names: list[str]) -> str:
+    """Return names in words, printable and not endless."""
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    safe = ("".join(c if c.isprintable() else "?" for c in name)[:120] for name in names[:20])
+    return f"{', '.join(safe)}{more}"
