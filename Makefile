@@ -43,9 +43,11 @@ types: .venv/.full
 smoke: .venv/.full
 	$(BIN)/python tests/tools/wheel.py smoke
 
-# Tables of docs/speed.md. RITM=checkout of its repository, MASKS=folder of PNG masks, FULL=1: also a million rows.
+# Tables of docs/speed.md. RITM=checkout of its repository, MASKS=folder of PNG masks, FULL=1: also a million rows,
+# VITB=1: also a sweep with SAM's ViT-B (an hour or more).
 bench: .venv/.full
-	$(BIN)/python benchmarks/all.py $(if $(RITM),--ritm $(RITM)) $(if $(MASKS),--masks $(MASKS)) $(if $(FULL),--full)
+	$(BIN)/python benchmarks/all.py $(if $(RITM),--ritm $(RITM)) $(if $(MASKS),--masks $(MASKS)) $(if $(FULL),--full) \
+	  $(if $(VITB),--vit-b)
 
 constraints: .venv/.uv
 	$(BIN)/uv pip compile --universal --python-version 3.10 --constraint requirements/pins.in \

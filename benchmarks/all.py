@@ -1,6 +1,6 @@
 """Run the CPU benchmarks one after another and put their tables into ``docs/speed.md``.
 
-    python benchmarks/all.py [--ritm CHECKOUT_OF_RITM] [--masks FOLDER] [--full] [--only NAME …]
+    python benchmarks/all.py [--ritm CHECKOUT_OF_RITM] [--masks FOLDER] [--full] [--vit-b] [--only NAME …]
 
 The page's words are written by hand. What stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` is replaced
 by what the benchmark of that name found now, with the command, the machine and its load.
@@ -22,6 +22,7 @@ OPTIONS = {
     "clicks": ("ritm", "masks", "repeats"),
     "loop": ("ritm", "masks", "repeats"),
     "metrics": ("masks", "repeats"),
+    "sweep": ("vit_b",),
     "store": ("full",),
     "start": ("repeats",),
     "classical": (),
@@ -36,8 +37,9 @@ def command_of(name: str, options: Any) -> tuple[list[str], str]:
         value = getattr(options, option)
         if value is None or value is False:
             continue
-        words += [f"--{option}"] if value is True else [f"--{option}", str(value)]
-        shown += [f"--{option}"] if value is True else [f"--{option} {shown_value(option, value)}"]
+        flag = "--" + option.replace("_", "-")
+        words += [flag] if value is True else [flag, str(value)]
+        shown += [flag] if value is True else [f"{flag} {shown_value(option, value)}"]
     return words, " ".join(shown)
 
 
@@ -69,6 +71,7 @@ def main() -> int:
     """Run them; return the number of those that failed."""
     parser = arguments(__doc__, masks=True)
     parser.add_argument("--full", action="store_true", help="also 1,000,000 step rows")
+    parser.add_argument("--vit-b", action="store_true", help="also a sweep with ViT-B (an hour or more)")
     parser.add_argument("--only", nargs="+", choices=list(OPTIONS), default=list(OPTIONS), metavar="NAME")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "speed.md")
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """A noise sweep over one image with a SAM: one encode and lockstep decodes, beside one episode after another.
 
-    python benchmarks/sweep.py [--episodes N] [--full]
+    python benchmarks/sweep.py [--episodes N] [--vit-b]
 
 The sweep has 20 repeats, 6 levels of noise and 20 clicks: 101 episodes (without noise repeats are equal), so
 one encode and about 2,000 decodes. The engine's way is a whole block of the engine: click, noise, decode,
@@ -14,7 +14,7 @@ with the logits fed back from step to step.
 On a CPU the clock is processor time, so that other programs disturb little; on a GPU it is wall time.
 
 The network is the official code with random weights. Reduced, it has a quarter of ViT-B's input side and
-about its ratio of an encode to a decode; ``--full`` runs ViT-B itself (many minutes on a CPU).
+about its ratio of an encode to a decode; ``--vit-b`` runs ViT-B itself (many minutes on a CPU).
 
 A last table has the latency of one interaction: batch 1, warm, the device synchronised, masks on the host.
 """
@@ -276,7 +276,7 @@ def main() -> None:
     """Print the tables."""
     parser = arguments(__doc__)
     parser.set_defaults(repeats=3)
-    parser.add_argument("--full", action="store_true", help="ViT-B as well")
+    parser.add_argument("--vit-b", action="store_true", help="ViT-B as well")
     parser.add_argument("--episodes", type=int, default=12, help="run one by one (default: 12; 0: all)")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
@@ -285,7 +285,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     result, case = Result("sweep"), case_at(SIDE)
     networks: list[tuple[str, Callable[[], Sam]]] = [("a reduced SAM", reduced_sam)]
-    if options.full:
+    if options.vit_b:
         networks.append(("ViT-B", lambda: sam_model_registry["vit_b"]().eval()))
     for name, build in networks:
         torch.manual_seed(0)

@@ -119,12 +119,6 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: ./replay-ID)")
     replay.set_defaults(function=_replay)
 
-    training = commands.add_parser("train", help="train a pocket agent, or go on with it")
-    training.add_argument("name", metavar="NAME", help="pocket-sam or pocket-click")
-    training.add_argument("words", nargs="*", metavar="key=value", help="out=DIR seed=0 device=auto …")
-    training.add_argument("--quiet", action="store_true", help="no progress bar")
-    training.set_defaults(function=_train)
-
     listing = commands.add_parser("list", help="what there is, and whether it can run here")
     kinds = ("agents", "annotators", "noises", "datasets", "protocols")
     listing.add_argument("kind", nargs="?", choices=kinds, help="what to list (default: all)")
@@ -136,9 +130,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_commands(commands: Any) -> None:
     """Add the commands that have a module of their own."""
-    from simclick.commands import agent_template, check, cite, leaderboard, submit, suite, verify, weights
+    from simclick.commands import (
+        agent_template,
+        check,
+        cite,
+        leaderboard,
+        submit,
+        suite,
+        train,
+        verify,
+        weights,
+    )
 
-    for module in (agent_template, check, cite, leaderboard, submit, suite, verify, weights):
+    for module in (train, agent_template, check, cite, leaderboard, submit, suite, verify, weights):
         module.add(commands)
 
 
@@ -249,48 +253,6 @@ def _replay(arguments: argparse.Namespace) -> int:
     for path in replay(arguments.run, arguments.case, arguments.out, **about):
         print(path)
     return 0
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from simclick.config import compose_train
-
-    settings = compose_train(arguments.name, arguments.words)
-    try:
-        from simclick.baselines.pocket.fitting import Stage
-        from simclick.baselines.pocket.training import TrainSpec, train
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed: pip install 'simclick[train]'"
-        ) from None
-    out = Path(settings.pop("out") or Path("train") / arguments.name).expanduser()
-    try:
-        stages = tuple(Stage(**stage) for stage in settings.pop("stages"))
-    except TypeError as error:
-        raise ConfigError(f"stages: {error}") from None
-    print(train(TrainSpec(out=out, stages=stages, **settings), _TrainBar(arguments.quiet)))
-    return 0
-
-
-class _TrainBar:
-    """A progress bar on standard error: pictures, then steps with running means."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._what = ""
-        self._bar: Any = None
-
-    def __call__(self, what: str, done: int, total: int, shown: dict[str, float]) -> None:
-        from tqdm import tqdm
-
-        if self._quiet:
-            return
-        if what != self._what:
-            self._what, self._bar = what, tqdm(total=total, desc=what, unit=what[:-1], dynamic_ncols=True)
-            self._bar.initial = self._bar.n = done - 1
-        self._bar.set_postfix({name: f"{value:.3f}" for name, value in shown.items()}, refresh=False)
-        self._bar.update(done - self._bar.n)
-        if done == total:
-            self._bar.close()
 
 
 def _list(arguments: argparse.Namespace) -> int:

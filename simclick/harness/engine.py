@@ -1,4 +1,4 @@
-"""The local engine: runs a plan's shards, here or in worker processes, and commits each as it ends.
+"""The local engine: runs a plan's shards, here or in worker processes; each is committed as it ends.
 
 Batches, numeric threads and random keys do not depend on the number of workers, so neither do the
 rows. A worker that dies (killed, out of memory) costs nothing but time: its shard is tried once more
@@ -25,6 +25,7 @@ from simclick.agent import Agent
 from simclick.datasets.base import Dataset
 from simclick.episode import Rules
 from simclick.errors import ConfigError
+from simclick.harness.commits import GroupCommit
 from simclick.harness.embeddings import EmbeddingCache, Encoder, Encodes, settle
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import Block, Plan
@@ -113,35 +114,35 @@ class Engine:
             lockstep = Lockstep(
                 agent, dataset, rules, save_masks=plan.save_masks, on_step=progress, encoder=encoder
             )
-            with numeric_threads(self.threads):
+            with numeric_threads(self.threads), GroupCommit(directory) as commits:
                 for index in todo:
-                    directory.commit(index, _run_shard(lockstep, plan.shards[index]))
+                    commits.add(index, _run_shard(lockstep, plan.shards[index]))
             return encoder.done
-        return self._run_workers(plan, directory, todo, specs, progress)
+        with GroupCommit(directory) as commits:
+            job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self, directory.path)
+            return self._run_workers(plan, commits, todo, job, progress)
 
     def _run_workers(
         self,
         plan: Plan,
-        directory: RunDirectory,
+        commits: GroupCommit,
         todo: Sequence[int],
-        specs: tuple[AgentSpec, DatasetSpec],
+        job: _Job,
         progress: Progress,
     ) -> Encodes:
-        job = _Job(specs, plan.protocol, plan.seed, plan.save_masks, self, directory.path)
         done = Encodes()
+        left = list(todo)
 
         def keep(index: int, rows: Rows, encodes: Encodes) -> None:
             nonlocal done
             done += encodes
-            directory.commit(index, rows)
+            commits.add(index, rows)
+            left.remove(index)
             progress(rows.count("steps"), rows.count("episodes"))
 
         suspects: list[int] = []
-        left = list(todo)
-        while left:
-            undone = self._pool(plan, left, job, self.workers, keep)
-            suspects += undone
-            left = [i for i in left if i not in directory.done and i not in suspects]
+        while trusted := [index for index in left if index not in suspects]:
+            suspects += self._pool(plan, trusted, job, self.workers, keep)
         for index in suspects:
             if self._pool(plan, [index], job, 1, keep):
                 keep(index, _dead_shard(plan, plan.shards[index]), Encodes())

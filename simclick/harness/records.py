@@ -110,6 +110,11 @@ class Rows:
         """Return the number of rows of a table."""
         return len(self._rows[table])
 
+    def values(self, table: str, column: str) -> list[Any]:
+        """Return the values of one column of a table."""
+        place = SCHEMAS[table].get_field_index(column)
+        return [row[place] for row in self._rows[table]]
+
     def table(self, name: str) -> pa.Table:
         """Return one table."""
         schema = SCHEMAS[name]

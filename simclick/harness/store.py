@@ -1,10 +1,11 @@
 """A run directory on disk: nothing finished is ever lost, nothing is there twice.
 
-A shard (one block, or some joined) is one Parquet file per table. Each file is written under a
-dot-name, flushed to disk and renamed, and the folder is flushed too; the ``episodes`` file comes last
-and is the commit. Opening a directory removes whatever has no ``episodes`` file: the same command
-then does just what is missing. A lock keeps a second writer out, another plan is refused, and a
-finished run is sealed by a manifest of SHA-256 sums.
+A shard (one block, or some joined) is kept in one Parquet file per table; shards that end close
+together may share these files, which then say so (`SHARDS`). Each file is written under a dot-name,
+flushed to disk and renamed, and the folder is flushed too; the ``episodes`` file comes last and is the
+commit. Opening a directory removes whatever has no ``episodes`` file: the same command then does just
+what is missing. A lock keeps a second writer out, another plan is refused, and a finished run is
+sealed by a manifest of SHA-256 sums.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ import pyarrow.parquet as pq
 from simclick.errors import StoreError
 from simclick.harness.records import TABLES, Rows
 
-__all__ = ["MANIFEST", "RUN", "RunDirectory", "check_writable", "sha256_of", "write_json"]
+__all__ = ["MANIFEST", "RUN", "SHARDS", "RunDirectory", "check_writable", "sha256_of", "write_json"]
 
 RUN = "run.json"
 MANIFEST = "manifest.json"
 CASES = "cases.parquet"
+SHARDS = b"simclick.shards"
+"""Key in a Parquet file's metadata: its shards as a JSON list; without it, the one that its name says."""
 
 
 class RunDirectory:
@@ -61,6 +64,7 @@ class RunDirectory:
         self._tables = TABLES if save_masks else tuple(t for t in TABLES if t != "masks")
         self._expected = episodes_per_shard
         self._lock = filelock.FileLock(path / ".lock", timeout=0)
+        self._names: dict[int, str] = {}  # of the files that hold a committed shard
 
     def __enter__(self) -> RunDirectory:
         try:
@@ -87,8 +91,7 @@ class RunDirectory:
     @property
     def done(self) -> frozenset[int]:
         """Indices of the shards that are committed."""
-        files = (self.path / "episodes").glob("part-*.parquet")
-        return frozenset(int(file.stem.removeprefix("part-")) for file in files)
+        return frozenset(self._names)
 
     @property
     def sealed(self) -> bool:
@@ -101,37 +104,64 @@ class RunDirectory:
         Raises:
             StoreError: When the disk refuses; earlier shards are untouched.
         """
-        *others, last = ((self._file(name, shard), rows.table(name)) for name in self._tables)
+        self.commit_together({shard: rows})
+
+    def commit_together(self, shards: Mapping[int, Rows]) -> None:
+        """Write shards into one file per table; all are committed once this returns, none before.
+
+        Raises:
+            StoreError: When the disk refuses; earlier shards are untouched.
+        """
+        numbers = sorted(shards)
+        rows = Rows()
+        for number in numbers:
+            rows.extend(shards[number])
+        file, about = f"part-{numbers[0]:05d}.parquet", {SHARDS: json.dumps(numbers)}
+        *others, last = (
+            (self.path / name / file, rows.table(name).replace_schema_metadata(about))
+            for name in self._tables
+        )
         try:
             # Nearly all of the time is the disk's flushes: side by side they wait for it once. Leaving
             # the pool waits for all of them, also after an error.
             with ThreadPoolExecutor(len(others)) as pool:
-                list(pool.map(self._write_parquet, *zip(*others, strict=True)))
-            self._write_parquet(*last)
+                list(pool.map(_write_parquet, *zip(*others, strict=True)))
+            _write_parquet(*last)
         except OSError as error:
             raise StoreError(
                 f"cannot write {self.path}: {error.strerror or error}; what was committed is safe, "
                 "make room and run the same command again"
             ) from None
+        self._names.update(dict.fromkeys(numbers, file))
+
+    def failures(self) -> dict[frozenset[int], int]:
+        """Return the number of failed episodes in each set of shards that share their files."""
+        found = {}
+        for name in sorted(set(self._names.values())):
+            file = self.path / "episodes" / name
+            status = pq.read_table(file, columns=["status"], partitioning=None)["status"]
+            shards = frozenset(shard for shard, held in self._names.items() if held == name)
+            found[shards] = sum(value == "failed" for value in status.to_pylist())
+        return found
 
     def drop(self, shards: Iterable[int]) -> None:
-        """Remove committed shards, so that they are done again; the commit goes first."""
+        """Remove committed shards, and those that share their files, so that they are done again."""
         (self.path / MANIFEST).unlink(missing_ok=True)
-        for shard in shards:
-            for name in reversed(self._tables):
-                self._file(name, shard).unlink(missing_ok=True)
-        for name in self._tables:
-            _sync_folder(self.path / name)
+        names = {self._names[shard] for shard in shards}
+        for file in names:
+            for table in reversed(self._tables):  # the commit goes first
+                (self.path / table / file).unlink(missing_ok=True)
+        for table in self._tables:
+            _sync_folder(self.path / table)
+        self._names = {shard: name for shard, name in self._names.items() if name not in names}
 
     def seal(self, extra: Mapping[str, Any]) -> None:
         """Write the manifest: the SHA-256 of every file of a finished run."""
         files = [self.path / RUN, self.path / CASES]
-        files += [self._file(name, shard) for name in self._tables for shard in sorted(self.done)]
+        names = sorted(set(self._names.values()))
+        files += [self.path / table / name for table in self._tables for name in names]
         sums = {str(f.relative_to(self.path).as_posix()): sha256_of(f) for f in files}
         write_json(self.path / MANIFEST, {"files": sums, **extra})
-
-    def _file(self, table: str, shard: int) -> Path:
-        return self.path / table / f"part-{shard:05d}.parquet"
 
     def _refuse_strangers(self) -> None:
         """Refuse a directory that holds something else than a run of this plan."""
@@ -154,35 +184,47 @@ class RunDirectory:
         if not (self.path / RUN).is_file():
             write_json(self.path / RUN, self._description)
         if not (self.path / CASES).is_file():
-            self._write_parquet(self.path / CASES, self._cases)
+            _write_parquet(self.path / CASES, self._cases)
         for name in self._tables:
             (self.path / name).mkdir(exist_ok=True)
-        committed = {self._file("episodes", shard).name for shard in self.done}
+        committed = sorted(file.name for file in (self.path / "episodes").glob("part-*.parquet"))
         for name in self._tables:
-            for file in (self.path / name).iterdir():
-                if file.name not in committed:
-                    file.unlink()
-        for shard in self.done:
-            self._check_shard(shard)
+            for found in (self.path / name).iterdir():
+                if found.name not in committed:
+                    found.unlink()
+        self._names = {}
+        for file in committed:
+            for shard in self._checked(self.path / "episodes" / file):
+                self._names[shard] = file
 
-    def _check_shard(self, shard: int) -> None:
-        file = self._file("episodes", shard)
+    def _checked(self, file: Path) -> list[int]:
+        """Return the shards of a committed file, which must hold the episodes that the plan says."""
         try:
-            rows = pq.read_metadata(file).num_rows
-        except (pa.ArrowException, OSError) as error:
+            about = pq.read_metadata(file)
+            listed = (about.metadata or {}).get(SHARDS)
+            own = file.stem.removeprefix("part-")
+            shards = [int(shard) for shard in ([own] if listed is None else json.loads(listed))]
+        except (pa.ArrowException, OSError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(f"{file} is damaged ({reason}); remove it to redo its episodes") from None
-        if shard >= len(self._expected) or rows != self._expected[shard]:
-            raise StoreError(f"{file} holds {rows} episodes, not what the plan says; remove it to redo them")
+        planned = {shard for shard in shards if 0 <= shard < len(self._expected)} - self._names.keys()
+        expected = sum(self._expected[shard] for shard in planned)
+        if len(planned) < len(shards) or about.num_rows != expected:
+            raise StoreError(
+                f"{file} holds {about.num_rows} episodes, not what the plan says; remove it to redo them"
+            )
+        return shards
 
-    def _write_parquet(self, target: Path, table: pa.Table) -> None:
-        hidden = target.with_name("." + target.name)
-        with hidden.open("wb") as stream:
-            pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        hidden.replace(target)
-        _sync_folder(target.parent)
+
+def _write_parquet(target: Path, table: pa.Table) -> None:
+    """Write a table whole or not at all: hidden, flushed, renamed."""
+    hidden = target.with_name("." + target.name)
+    with hidden.open("wb") as stream:
+        pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
+        stream.flush()
+        os.fsync(stream.fileno())
+    hidden.replace(target)
+    _sync_folder(target.parent)
 
 
 def check_writable(path: Path) -> None:

@@ -31,7 +31,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 __all__ = ["Surface", "SurfaceTruth", "border", "measure_surface"]
 
@@ -177,6 +176,8 @@ class SurfaceTruth:
         return np.column_stack([pixels.rows * self._spacing[0], pixels.columns * self._spacing[1]])
 
     def _tree_of(self, target: _Border) -> Any:
+        from scipy.spatial import cKDTree  # slow to import, and many protocols measure no surface
+
         return cKDTree(self._points(target), compact_nodes=False, balanced_tree=False)
 
     def _squares(self, source: _Border, target: _Border, tree: Any) -> NDArray[np.float64]:

@@ -315,11 +315,13 @@ def _shifts(sums: _Sums, weights: _Float) -> tuple[_Float, _Float, _Float]:
         Float64[T, B], ``1 / (strata present * cases)``, the weight of a case, 0 for one that is absent;
         Float64[B, K], the mean of the first over the strata present.
     """
-    cases = sums.count @ weights.T
+    t, _, k = sums.total.shape
+    drawn = weights @ np.concatenate([*sums.total, sums.count.T], axis=1)  # one product: see `_variance`
+    cases = drawn[:, t * k :].T
     present = cases > 0
     n_present = present.sum(axis=0)
-    cases[~present] = 1.0
-    shift = np.stack([(weights @ total) / n[:, None] for total, n in zip(sums.total, cases, strict=True)])
+    cases = np.where(present, cases, 1.0)
+    shift = drawn[:, : t * k].reshape(-1, t, k).transpose(1, 0, 2) / cases[:, :, None]
     return shift, present / (cases * n_present), shift.sum(axis=0) / n_present[:, None]
 
 
@@ -327,9 +329,11 @@ def _variance(sums: _Sums, weights: _Float, shift: _Float, per_case: _Float) -> 
     """Return the squared cluster-robust standard error in each resample, Float64[B, K].
 
     A group's residual is ``r_g = sum_t w_t (S_gt - shift_t n_gt)``; the result is the sum of its
-    square over the groups drawn, multiplied out so that it is a few matrix products.
+    square over the groups drawn, multiplied out so that it is a few matrix products. Those of a pair of
+    strata are one product with more columns: of many small ones, most of the time is threads that wait.
     """
-    out = np.zeros((shift.shape[1], shift.shape[2]))
+    k = shift.shape[2]
+    out = np.zeros((shift.shape[1], k))
     for t, u in combinations_with_replacement(range(len(shift)), 2):
         shared = np.flatnonzero((sums.count[t] > 0) & (sums.count[u] > 0))
         if len(shared) == 0:
@@ -337,13 +341,13 @@ def _variance(sums: _Sums, weights: _Float, shift: _Float, per_case: _Float) -> 
         drawn = weights if len(shared) == weights.shape[1] else weights[:, shared]
         total_t, total_u = sums.total[t][shared], sums.total[u][shared]
         count_t, count_u = sums.count[t][shared, None], sums.count[u][shared, None]
-        product = (
-            drawn @ (total_t * total_u)
-            - shift[u] * (drawn @ (total_t * count_u))
-            - shift[t] * (drawn @ (total_u * count_t))
-            + shift[t] * shift[u] * (drawn @ (count_t * count_u))
-        )
-        out += (1 if t == u else 2) * (per_case[t] * per_case[u])[:, None] * product
+        crossed = [total_t * count_u] if t == u else [total_t * count_u, total_u * count_t]
+        sum_of = drawn @ np.concatenate([total_t * total_u, count_t * count_u, *crossed], axis=1)
+        product = sum_of[:, :k] + shift[t] * shift[u] * sum_of[:, k : k + 1]
+        product -= shift[u] * sum_of[:, k + 1 : 2 * k + 1]
+        product -= shift[t] * sum_of[:, -k:]
+        product *= (1 if t == u else 2) * (per_case[t] * per_case[u])[:, None]
+        out += product
     return np.maximum(out, 0.0)
 
 

@@ -76,6 +76,7 @@ def test_made_rows_are_written_resumed_and_read(benchmark, tmp_path: Path) -> No
     steps = read_run(tmp_path / "run").table("steps")
     assert len(steps) == 2 * 3 * 20
     assert steps["dice"].between(0, 1).all()
-    (tmp_path / "run" / "episodes" / "part-00001.parquet").unlink()
-    with pytest.raises(SystemExit, match="1 of 2 shards"):
+    for file in (tmp_path / "run" / "episodes").iterdir():
+        file.unlink()
+    with pytest.raises(SystemExit, match="0 of 2 shards"):
         store.resume(tmp_path / "run", plan)

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from simclick.episode import Rules
@@ -13,7 +14,7 @@ from simclick.harness.plan import make_plan
 from simclick.harness.reading import read_run
 from simclick.harness.records import Rows
 from simclick.harness.run import cases_table
-from simclick.harness.store import RunDirectory, check_writable
+from simclick.harness.store import SHARDS, RunDirectory, check_writable
 from simclick.protocol import load_protocol
 from support import Painter, ToyDataset
 
@@ -93,6 +94,85 @@ def test_a_fault_at_any_write_leaves_the_old_or_the_new_state(
         if 1 not in d.done:
             d.commit(1, rows(1))
     assert len(read_run(path).table("episodes")) == 2
+
+
+@pytest.mark.parametrize("nth", range(20))
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_shards_committed_together_are_all_there_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, nth: int
+) -> None:
+    """The nth flush or rename fails under a group that is no range; the earlier shard stays."""
+    import os
+
+    path = tmp_path / "run"
+    group = {0: rows(0), 2: rows(2)}
+    target: Any = os if call == "fsync" else Path
+    real, count = getattr(target, call), 0
+
+    def faulty(*args: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == nth + 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args)
+
+    with directory(path) as d:
+        d.commit(1, rows(1))
+        monkeypatch.setattr(target, call, faulty)
+        try:
+            d.commit_together(group)
+            assert d.done == {0, 1, 2}
+        except StoreError:
+            assert d.done == {1}
+        monkeypatch.undo()
+    with directory(path) as d:
+        assert d.done in ({1}, {0, 1, 2})
+        if d.done == {1}:
+            d.commit_together(group)
+    with directory(path) as d:
+        assert d.done == {0, 1, 2}
+        assert sorted(f.name for f in (path / "steps").iterdir()) == [
+            "part-00000.parquet",
+            "part-00001.parquet",
+        ]
+    assert read_run(path).table("episodes").case_id.tolist() == ["case-000", "case-001", "case-002"]
+
+
+def test_shards_that_share_files_are_dropped_together(tmp_path: Path) -> None:
+    with directory(tmp_path / "run") as d:
+        d.commit_together({0: rows(0), 2: rows(2)})
+        d.commit(1, rows(1))
+        assert d.failures() == {frozenset({0, 2}): 0, frozenset({1}): 0}
+        d.drop([2])
+        assert d.done == {1}
+    with directory(tmp_path / "run") as d:
+        assert d.done == {1}
+
+
+def test_files_that_do_not_list_their_shards_hold_the_one_in_their_name(tmp_path: Path) -> None:
+    """As simclick 0.1 wrote them, and as another program may have rewritten them."""
+    path = tmp_path / "run"
+    with directory(path) as d:
+        d.commit(2, rows(2))
+    file = path / "episodes" / "part-00002.parquet"
+    table = pq.read_table(file, partitioning=None)
+    assert table.schema.metadata == {SHARDS: b"[2]"}
+    pq.write_table(table.replace_schema_metadata(None), file)
+    with directory(path) as d:
+        assert d.done == {2}
+
+
+@pytest.mark.parametrize("listed", [b"[1]", b"[2, 2]", b"[-1]", b"[7]", b"[]"])
+def test_files_that_list_other_shards_than_they_may_hold_are_refused(tmp_path: Path, listed: bytes) -> None:
+    path = tmp_path / "run"
+    with directory(path) as d:
+        d.commit_together({0: rows(0), 1: rows(1)})
+        d.commit(2, rows(2))
+    file = path / "episodes" / "part-00002.parquet"
+    table = pq.read_table(file, partitioning=None)
+    pq.write_table(table.replace_schema_metadata({SHARDS: listed}), file)
+    with pytest.raises(StoreError, match="not what the plan says"), directory(path):
+        pass
 
 
 def test_shards_without_their_commit_are_removed_on_opening(tmp_path: Path) -> None:
