@@ -22,7 +22,7 @@ from simclick.leaderboard.method import slug
 from simclick.leaderboard.parquet import parquet_bytes
 
 if TYPE_CHECKING:
-    from simclick.leaderboard.checks import Opened, OpenedRun
+    from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.verify import Verdict
 
 __all__ = ["ENTRY_FILE", "WORST", "entry_files", "write_entry"]

@@ -21,11 +21,12 @@ from typing import Any
 from simclick.leaderboard.entries import SUBMISSION_KEYS
 from simclick.leaderboard.limits import (
     MAX_ARCHIVE,
-    MAX_FILE,
     MAX_FILES,
     MAX_JSON,
+    MAX_RUN_JSON,
     RefusedError,
     canonical_json,
+    check_canonical,
     check_keys,
     check_text,
     read_json,
@@ -113,15 +114,16 @@ def read_archive(path: Path) -> Archive:
         raise RefusedError("the archive's bytes are not those that simclick writes for its contents")
     text = contents.pop(_SUBMISSION)
     submission = check_keys(read_json(text, _SUBMISSION), _SUBMISSION, SUBMISSION_KEYS)
-    if canonical_json(submission) != text:
-        raise RefusedError(f"{_SUBMISSION}: not in canonical form (sorted keys, no blanks)")
-    if submission["format"] != FORMAT or isinstance(submission["format"], bool):
+    check_canonical(submission, text, _SUBMISSION)
+    if not _is_whole(submission["format"]) or submission["format"] != FORMAT:
         raise RefusedError(f"{_SUBMISSION}: format must be {FORMAT}")
     _check_files(submission["files"], contents)
     _check_runs(submission["runs"], contents)
     suite = check_keys(submission["suite"], "suite", frozenset({"name", "version", "digest"}))
     check_text(suite["name"], "suite: name", 80, empty=False)
     card = card_from(submission["method"], "method")
+    if canonical_json(card.as_dict()) != canonical_json(submission["method"]):
+        raise RefusedError("method: not as simclick writes it (the order of prompts)")
     return Archive(hashlib.sha256(data).hexdigest(), len(data), submission, card, contents)
 
 
@@ -174,11 +176,18 @@ def _check_infos(infos: list[zipfile.ZipInfo]) -> None:
             raise RefusedError(f"the archive: {name!r} is compressed; files are stored")
         if info.flag_bits or info.extra or info.comment or info.date_time != _DATE:
             raise RefusedError(f"the archive: {name!r} has flags, comments or a date")
-        most = MAX_JSON if name.endswith(".json") else MAX_FILE
+        most = _most(info.filename)
         if info.file_size > most:
             raise RefusedError(f"the archive: {name!r} has {info.file_size} bytes; at most {most}")
     if _SUBMISSION not in names:
         raise RefusedError(f"the archive: it has no {_SUBMISSION}")
+
+
+def _most(name: str) -> int:
+    """Return the most bytes that a file may have."""
+    if name == _SUBMISSION:
+        return MAX_JSON
+    return MAX_RUN_JSON if name.endswith(".json") else MAX_ARCHIVE
 
 
 def _check_files(declared: object, contents: Mapping[str, bytes]) -> None:
@@ -190,8 +199,13 @@ def _check_files(declared: object, contents: Mapping[str, bytes]) -> None:
         raise RefusedError(f"{odd[0][:80]!r}: {where}")
     for name, data in contents.items():
         about = check_keys(declared[name], f"files: {name}", frozenset({"sha256", "bytes"}))
-        if about["bytes"] != len(data) or about["sha256"] != hashlib.sha256(data).hexdigest():
+        size = about["bytes"]
+        if not _is_whole(size) or size != len(data) or about["sha256"] != hashlib.sha256(data).hexdigest():
             raise RefusedError(f"{name}: its size or SHA-256 is not what {_SUBMISSION} says")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _check_runs(runs: object, contents: Iterable[str]) -> None:
@@ -215,7 +229,7 @@ def _check_run(run: object) -> None:
         if not isinstance(values[key], str) or _SHA.fullmatch(values[key]) is None:
             raise RefusedError(f"runs: {key} must be a SHA-256")
     for key in ("seed", "cases", "episodes"):
-        if not isinstance(values[key], int) or isinstance(values[key], bool) or values[key] < 0:
+        if not _is_whole(values[key]) or values[key] < 0:
             raise RefusedError(f"runs: {key} must be a whole number ≥ 0")
     if not isinstance(values["marks"], list) or len(values["marks"]) > 8:
         raise RefusedError("runs: marks must be a short list")

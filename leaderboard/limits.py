@@ -24,13 +24,16 @@ __all__ = [
     "MAX_FILE",
     "MAX_FILES",
     "MAX_JSON",
+    "MAX_MISMATCHES",
     "MAX_RATIO",
     "MAX_RUNS_PER_MASK",
+    "MAX_RUN_JSON",
     "MAX_YAML",
     "MEMORY",
     "READ_SECONDS",
     "RefusedError",
     "canonical_json",
+    "check_canonical",
     "check_keys",
     "check_text",
     "check_url",
@@ -38,22 +41,26 @@ __all__ = [
     "read_yaml",
 ]
 
-MAX_ARCHIVE = 2 << 30
-"""Bytes of an archive."""
+MAX_ARCHIVE = 256 << 20
+"""Bytes of an archive: the reader holds it three times. Ours have 4 MB."""
 MAX_FILE = 1 << 30
-"""Bytes of one file of an archive, unpacked."""
+"""Bytes that one table of an archive may unpack to."""
 MAX_FILES = 64
 """Files of an archive."""
 MAX_RATIO = 100
 """How many times its packed size a file may unpack to, beyond its first MiB."""
 MAX_JSON = 8 << 20
 """Bytes of a JSON file."""
-MAX_YAML = 256 << 10
+MAX_RUN_JSON = 256 << 10
+"""Bytes of a ``run.json``; those of our agents have 2 kB."""
+MAX_YAML = 64 << 10
 """Bytes of a method card."""
 MAX_CANDIDATES = 64
 """Candidate masks of one step."""
 MAX_RUNS_PER_MASK = 1 << 16
 """Run lengths per mask, on average over a table: far more than any mask that a method paints."""
+MAX_MISMATCHES = 1000
+"""Mismatches after which nobody looks for more."""
 MEMORY = 1 << 30
 """Bytes that reading and replaying may take on top of the program itself."""
 READ_SECONDS = 10.0
@@ -78,19 +85,34 @@ def canonical_json(content: object) -> bytes:
     return (text + "\n").encode()
 
 
-def read_json(data: bytes, where: str) -> dict[str, Any]:
+def check_canonical(content: object, data: bytes, where: str) -> None:
+    """Refuse a JSON text that is not the one text of its content.
+
+    Raises:
+        RefusedError: When `canonical_json` writes it otherwise, or cannot write it (half a character).
+    """
+    try:
+        same = canonical_json(content) == data
+    except ValueError:
+        same = False
+    if not same:
+        raise RefusedError(f"{where}: not in canonical form (sorted keys, no blanks)")
+
+
+def read_json(data: bytes, where: str, most: int = MAX_JSON) -> dict[str, Any]:
     """Return the object that a JSON text holds.
 
     Args:
         data: The bytes; UTF-8 without a byte order mark.
         where: What to call it in an error.
+        most: Most bytes; more are not parsed.
 
     Raises:
-        RefusedError: On double keys, NaN, infinity, other encodings, more than `MAX_JSON` bytes, deep
+        RefusedError: On double keys, NaN, infinity, other encodings, more than `most` bytes, deep
             nesting, or anything but an object.
     """
-    if len(data) > MAX_JSON:
-        raise RefusedError(f"{where}: {len(data)} bytes; at most {MAX_JSON} are read")
+    if len(data) > most:
+        raise RefusedError(f"{where}: {len(data)} bytes; at most {most} are read")
     try:
         content = json.loads(
             data.decode("utf-8"),
@@ -118,7 +140,11 @@ def read_yaml(data: bytes, where: str, most: int = MAX_YAML) -> dict[str, Any]:
         raise RefusedError(f"{where}: {len(data)} bytes; at most {most} are read")
     try:
         text = data.decode("utf-8")
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEPTH:  # the loader itself is slow where much is nested
+                raise RefusedError(f"{where}: nested more than {_DEPTH} deep")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
                 raise RefusedError(f"{where}: anchors and aliases are not read")
             if (tag := getattr(event, "tag", None)) is not None:

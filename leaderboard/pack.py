@@ -15,7 +15,7 @@ from simclick.errors import ConfigError, StoreError
 from simclick.harness.reading import Run, read_run
 from simclick.harness.records import SCHEMAS
 from simclick.leaderboard.archive import FORMAT, run_folder, zip_bytes
-from simclick.leaderboard.limits import RefusedError, canonical_json
+from simclick.leaderboard.limits import MAX_ARCHIVE, RefusedError, canonical_json
 from simclick.leaderboard.manifest import RUN_JSON_KEYS, check_run_json
 from simclick.leaderboard.method import MethodCard
 from simclick.leaderboard.parquet import CASES, ORDER, parquet_bytes
@@ -49,6 +49,8 @@ def pack(runs: Sequence[str | Path], card: MethodCard, suite: Suite, out: Path) 
         StoreError: When a run cannot be read or the archive not be written.
     """
     data, submission = pack_bytes([read_run(path) for path in runs], card, suite)
+    if len(data) > MAX_ARCHIVE:
+        raise ConfigError(f"{out}: the archive would have {len(data)} bytes; at most {MAX_ARCHIVE} are read")
     hidden = out.with_name(f".{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,15 +1,14 @@
 """The tables of an archive: written in one way, and read only as what they must be.
 
-A Parquet file of 200 kB can hold gigabytes, so rows, values and sizes are taken from its footer and
-held against what the suite allows *before* anything is read; text columns stay dictionaries until
-their entries were measured. What a footer may lie about is left to the worker's memory limit.
+The footer is held against what the suite allows *before* anything is read (`simclick.leaderboard.footer`);
+text columns stay dictionaries until their entries were measured; then the rows must be in the one form
+of their content (`simclick.leaderboard.canonical`).
 """
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +18,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from simclick.harness.records import KEY, SCHEMAS, TIMINGS
-from simclick.leaderboard.limits import (
-    MAX_CANDIDATES,
-    MAX_FILE,
-    MAX_RATIO,
-    MAX_RUNS_PER_MASK,
-    RefusedError,
-)
+from simclick.leaderboard.canonical import check_numbers, check_order
+from simclick.leaderboard.footer import check_footer, open_parquet
+from simclick.leaderboard.limits import MAX_CANDIDATES, MAX_FILE, MAX_RUNS_PER_MASK, RefusedError
 
 __all__ = ["CASES", "NULLABLE", "ORDER", "Bounds", "Masks", "parquet_bytes", "read_masks", "read_table"]
 
@@ -61,10 +56,9 @@ NULLABLE: dict[str, frozenset[str]] = {
 """Columns that may hold nulls."""
 
 _TEXT = 600
-_VALUES = 64 << 20
 _SECONDS = 1e7
-_FOOTER = 2 << 20
-_GROUPS = 1000
+_PER_ROW = 4096
+"""Values of one row in one column, at most: the places of a prompt."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +116,8 @@ def read_table(data: bytes, table: str, where: str, bounds: Bounds) -> pd.DataFr
         bounds: How much it may hold.
 
     Raises:
-        RefusedError: When it holds more, other columns, nulls or numbers that may not be there.
+        RefusedError: When it holds more, other columns, nulls or numbers that may not be there, or rows
+            that are not in order.
     """
     frame: pd.DataFrame = _arrow(data, table, where, bounds).to_pandas()
     for name in TIMINGS:
@@ -188,20 +183,35 @@ def read_masks(data: bytes, where: str, bounds: Bounds) -> Masks:
     rows: pd.DataFrame = table.drop_columns(["counts"]).to_pandas()
     if not np.isfinite(rows["score"].to_numpy(dtype=np.float64)).all():
         raise RefusedError(f"{where}: score holds numbers that are not finite")
-    sums = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
-    zero = np.concatenate(([0], np.cumsum(counts == 0)))
-    begin, end = offsets[:-1], offsets[1:]
-    after = np.minimum(begin + 1, end)
-    plain = (lengths > 0) & (zero[end] - zero[after] == 0)
-    return Masks(rows, counts, offsets, sums[end] - sums[begin], plain)
+    totals, plain = _sums(counts, offsets)
+    return Masks(rows, counts, offsets, totals, plain)
+
+
+def _sums(
+    counts: NDArray[np.uint32], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return per row the sum of its run lengths, and whether only the first of them may be 0.
+
+    Sums by row need no array as long as `counts`, which a hostile file makes as long as it may be.
+    """
+    filled = offsets[1:] > offsets[:-1]
+    begin = offsets[:-1][filled]
+    totals = np.zeros(len(filled), dtype=np.int64)
+    plain = np.zeros(len(filled), dtype=np.bool_)
+    if len(begin):
+        zero = counts == 0
+        totals[filled] = np.add.reduceat(counts, begin, dtype=np.int64)
+        plain[filled] = np.add.reduceat(zero, begin, dtype=np.int64) == zero[begin]
+    return totals, plain
 
 
 def _arrow(data: bytes, table: str, where: str, bounds: Bounds) -> pa.Table:
     schema = schema_of(table)
     texts = [field.name for field in schema if field.type == pa.string()]
     try:
-        _check_footer(data, table, where, bounds)
-        found = _open(data, read_dictionary=texts).read(use_threads=False)
+        per_row = MAX_RUNS_PER_MASK if table == "masks" else _PER_ROW
+        check_footer(data, schema, where, bounds.rows(table), per_row)
+        found = open_parquet(data, read_dictionary=texts).read(use_threads=False)
         if found.num_rows > bounds.rows(table):
             raise RefusedError(f"{where}: {found.num_rows} rows; the suite allows {bounds.rows(table)}")
         return _checked(found, schema, table, where)
@@ -221,61 +231,10 @@ def _checked(found: pa.Table, schema: pa.Schema, table: str, where: str) -> pa.T
         if column.null_count and field.name not in NULLABLE[table]:
             raise RefusedError(f"{where}: {field.name} holds nulls")
         columns.append(column.cast(field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _open(data: bytes, **options: Any) -> pq.ParquetFile:
-    return pq.ParquetFile(
-        pa.BufferReader(data),
-        pre_buffer=False,
-        thrift_string_size_limit=1 << 16,
-        thrift_container_size_limit=100_000,
-        page_checksum_verification=True,
-        **options,
-    )
-
-
-def _check_footer(data: bytes, table: str, where: str, bounds: Bounds) -> None:
-    """Hold rows, values and sizes against the bounds, from the footer alone."""
-    if len(data) < 12 or data[:4] != b"PAR1" or data[-4:] != b"PAR1":
-        raise RefusedError(f"{where}: no Parquet file")
-    if int.from_bytes(data[-8:-4], "little") > min(len(data), _FOOTER):
-        raise RefusedError(f"{where}: its footer is too large")
-    file = _open(data)
-    about, schema = file.metadata, schema_of(table)
-    if not file.schema_arrow.remove_metadata().equals(_as_read(schema)):
-        raise RefusedError(f"{where}: its columns are not those of {table}")
-    most = bounds.rows(table)
-    if not 0 <= about.num_rows <= most or about.num_row_groups > _GROUPS:
-        raise RefusedError(
-            f"{where}: {about.num_rows} rows in {about.num_row_groups} groups; the suite allows {most}"
-        )
-    per_row = MAX_RUNS_PER_MASK if table == "masks" else 4096
-    values = min(_VALUES, max(1, about.num_rows) * per_row)
-    unpacked = rows = 0
-    for i in range(about.num_row_groups):
-        group = about.row_group(i)
-        rows += group.num_rows
-        for j in range(group.num_columns):
-            column = group.column(j)
-            unpacked += column.total_uncompressed_size
-            if not 0 <= column.num_values <= values or column.total_uncompressed_size < 0:
-                raise RefusedError(f"{where}: {column.num_values} values in a column; at most {values}")
-    if rows != about.num_rows:
-        raise RefusedError(f"{where}: its row groups hold {rows} rows, not {about.num_rows}")
-    if unpacked > MAX_FILE or unpacked > (1 << 20) + MAX_RATIO * len(data):
-        raise RefusedError(f"{where}: {len(data)} bytes unpack to {unpacked}; that is too much")
-
-
-def _as_read(schema: pa.Schema) -> pa.Schema:
-    """Return a schema as Parquet gives it back: items of lists are called ``element``."""
-    fields = []
-    for field in schema:
-        kind = field.type
-        if pa.types.is_list(kind):
-            kind = pa.list_(pa.field("element", kind.value_type))
-        fields.append(pa.field(field.name, kind))
-    return pa.schema(fields)
+    plain = pa.Table.from_arrays(columns, schema=schema)
+    check_numbers(plain, where)
+    check_order(plain, ORDER[table], where)
+    return plain
 
 
 def _plain_text(column: pa.ChunkedArray, where: str, rows: int) -> pa.ChunkedArray:

@@ -23,6 +23,7 @@ from simclick.episode import Rules
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import Block, PlannedCase
 from simclick.harness.records import SCHEMAS, TIMINGS, Rows
+from simclick.leaderboard.limits import MAX_MISMATCHES
 from simclick.leaderboard.parquet import ORDER, Masks
 
 __all__ = ["Claimed", "Findings", "Replayer", "compare"]
@@ -53,10 +54,22 @@ _NO_MASK = "the archive holds no fitting mask for this step"
 
 @dataclass
 class Findings:
-    """What was found to be wrong: per check the first mismatch, and how many there were."""
+    """What was found to be wrong: per check the first mismatch, and how many there were.
+
+    Attributes:
+        first: The first mismatch, by check.
+        count: How many there were, by check.
+        stopped: Where nobody looked any further, in words; empty where everything was looked at.
+    """
 
     first: dict[str, str] = field(default_factory=dict)
     count: dict[str, int] = field(default_factory=dict)
+    stopped: str = ""
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is wrong that more of it helps nobody."""
+        return sum(self.count.values()) >= MAX_MISMATCHES
 
     def add(self, check: str, detail: str, times: int = 1) -> None:
         """Note a mismatch."""
@@ -143,12 +156,18 @@ class Replayer(Lockstep):
                 where = f"case {case.case_id}: {name} is {str(row[name])[:40]!r}, the data say {value!r}"
                 self._findings.add("cases", f"{self.rules.protocol.id}: {where}")
 
-    def finish(self, cases: Sequence[str]) -> None:
-        """Note masks of these cases that answer no step."""
+    def finish(self, cases: Sequence[str]) -> Rows:
+        """Note masks that answer no step; return the rows of what was played, and forget them.
+
+        Args:
+            cases: The cases that were played since the last time.
+        """
         mine = self._claimed.masks.rows["case_id"].isin(list(cases))
         left = int(mine.sum()) - self._used
         if left:
             self._findings.add("masks", f"{left} masks answer no step that the replay came to", left)
+        rows, self.rows, self._used = self.rows, Rows(), 0
+        return rows
 
     def _load(self, block: Block, index: int) -> Case:
         assert self._case is not None

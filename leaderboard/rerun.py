@@ -28,7 +28,7 @@ from simclick.runlength import decode
 from simclick.seeding import Draws, words_of
 
 if TYPE_CHECKING:
-    from simclick.leaderboard.checks import Opened, OpenedRun
+    from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.suites import Suite
 
 __all__ = ["LEAST_DICE", "TOLD", "Rerun", "rerun", "sampled"]

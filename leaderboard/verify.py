@@ -22,6 +22,9 @@ from simclick.leaderboard.worker import Walls, messages
 
 __all__ = ["Check", "Verdict", "verify"]
 
+_LINE = 600
+"""Characters of a mismatch."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -162,7 +165,14 @@ def _run(job: Job, walls: Walls, told: _Told) -> dict[str, Any]:
             told.take(job.part[0], message)
     except RefusedError as refusal:
         refused = {"archive": str(refusal)}
-        return {"findings": refused, "counts": {"archive": 1}, "done": [], "archive": None, "files": {}}
+        return {
+            "findings": refused,
+            "counts": {"archive": 1},
+            "stopped": "",
+            "done": [],
+            "archive": None,
+            "files": {},
+        }
     raise AssertionError("a worker ends with its result")
 
 
@@ -176,7 +186,9 @@ def _merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             findings.setdefault(check, detail)
             if check in REPLAYED or check not in counts:
                 counts[check] = counts.get(check, 0) + result["counts"][check]
-    return {**first, "findings": findings, "counts": counts}
+    done = [name for name in first["done"] if all(name in result["done"] for result in results)]
+    stopped = next((result["stopped"] for result in results if result["stopped"]), "")
+    return {**first, "findings": findings, "counts": counts, "done": done, "stopped": stopped}
 
 
 def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verdict:
@@ -185,9 +197,7 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         if name == "reproduced":
             checks.append(reproduced)
         elif name in merged["findings"]:
-            more = merged["counts"][name] - 1
-            rest = f" (and {more} more)" if more else ""
-            checks.append(Check(name, "fail", merged["findings"][name] + rest))
+            checks.append(Check(name, "fail", _line(name, merged)))
         elif name in merged["done"]:
             checks.append(Check(name, "pass", meaning))
         else:
@@ -201,3 +211,12 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         tier = "reproduced" if reproduced.verdict == "pass" else "replayed" if replay else "self-reported"
     files = {name: bytes.fromhex(data) for name, data in merged["files"].items()} if tier else {}
     return Verdict(tuple(checks), tier, merged["archive"], files)
+
+
+def _line(name: str, merged: Mapping[str, Any]) -> str:
+    """Return a failed check's line: its first mismatch, how many more there were, where it stopped."""
+    more = merged["counts"][name] - 1
+    stopped = merged["stopped"] if name in REPLAYED else ""
+    rest = f"{'at least ' if stopped else ''}{more} more" if more else ""
+    words = "; ".join(part for part in (rest and f"and {rest}", stopped) if part)
+    return str(merged["findings"][name])[:_LINE] + (f" ({words})" if words else "")

@@ -25,7 +25,7 @@ from simclick.leaderboard.checks import Job, examine
 from simclick.leaderboard.limits import canonical_json
 from simclick.leaderboard.method import MethodCard, card_of_agent
 from simclick.leaderboard.pack import pack_bytes
-from simclick.leaderboard.parquet import parquet_bytes, schema_of
+from simclick.leaderboard.parquet import ORDER, parquet_bytes, schema_of
 from simclick.leaderboard.suites import Suite, freeze, suite_text
 from simclick.leaderboard.summary import declared_seconds, summarise
 from simclick.protocol import load_protocol
@@ -61,8 +61,14 @@ def tiny_suite() -> tuple[Suite, Path]:
 
 
 @cache
-def made(agent: str = "disc", target: str | None = None) -> Made:
-    """Return the submission of an agent on the tiny suite; the runs count as made from clean source."""
+def made(agent: str = "disc", target: str | None = None, claimed: str | None = None) -> Made:
+    """Return the submission of an agent on the tiny suite; the runs count as made from clean source.
+
+    Args:
+        agent: Its registered name.
+        target: Class of a custom agent.
+        claimed: The registered name that the runs say instead: a forger's.
+    """
     suite, folder = tiny_suite()
     spec = AgentSpec(agent) if target is None else AgentSpec("custom", {"target": target})
     instance = spec.make()
@@ -73,6 +79,8 @@ def made(agent: str = "disc", target: str | None = None) -> Made:
         execute(RunSpec(spec, DATA, load_protocol(protocol), out, save_masks=True))
         run = read_run(out)
         run.description["git"] = None
+        if claimed is not None:
+            run.description["specs"]["agent"] = {"name": claimed, "options": {}}
         runs.append(run)
     card = card_of_agent(instance.info, family="sanity", date="2026-01-02", overlap={"tiny-v1": "none"})
     data, _ = pack_bytes(runs, card, suite)
@@ -125,6 +133,7 @@ def with_rows(
     change(tables)
     for table, frame in tables.items():
         arrow = pa.Table.from_pandas(frame, schema=schema_of(table), preserve_index=False)
+        arrow = arrow.sort_by([(name, "ascending") for name in ORDER[table]])
         files[f"runs/{protocol}/{table}.parquet"] = parquet_bytes(arrow)
 
     def fit(submission: dict[str, Any]) -> None:

@@ -30,7 +30,6 @@ from submission_support import (
 
 from simclick.errors import SimclickError
 from simclick.leaderboard.archive import read_archive, zip_bytes
-from simclick.leaderboard.checks import open_submission
 from simclick.leaderboard.limits import (
     MAX_JSON,
     RefusedError,
@@ -39,6 +38,7 @@ from simclick.leaderboard.limits import (
     read_yaml,
 )
 from simclick.leaderboard.method import TEMPLATE, read_card
+from simclick.leaderboard.opening import open_submission
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
 from simclick.leaderboard.verify import verify
 from simclick.leaderboard.worker import Walls
@@ -164,7 +164,7 @@ YAML = {
     "list": b"- a",
     "nothing": b"",
     "deep": b"a: " + b"[" * 5000 + b"]" * 5000,
-    "huge": b"a: " + b"x" * (256 << 10),
+    "huge": b"a: " + b"x" * (64 << 10),
     "number key": b"1: a",
 }
 
@@ -261,7 +261,7 @@ def test_json_that_is_not_canonical_is_refused(tmp_path: Path) -> None:
 
 def parquet(table: pa.Table, **options: Any) -> bytes:
     stream = io.BytesIO()
-    pq.write_table(table, stream, compression="zstd", **options)
+    pq.write_table(table, stream, **{"compression": "zstd", "store_schema": False, **options})
     return stream.getvalue()
 
 

@@ -15,8 +15,9 @@ from submission_support import contents, found, made, packed, with_json, with_ro
 
 from simclick.case import Case
 from simclick.episode import Rules
-from simclick.leaderboard.checks import Opened, open_submission
+from simclick.leaderboard.opening import Opened, open_submission
 from simclick.leaderboard.replay import Claimed, Findings, Replayer, compare
+from simclick.protocol import Protocol
 from simclick.runlength import encode
 
 Tables = dict[str, pd.DataFrame]
@@ -161,7 +162,7 @@ TAMPERED: list[tuple[Callable[[Tables], None], str]] = [
     (swap_two_cases, "prompts"),
     (add_a_repeat, "archive"),
     (double_an_episode, "archive"),
-    (double_an_episode_for_another, "episodes"),
+    (double_an_episode_for_another, "archive"),
     (end_an_episode_early, "prompts"),
     (terabytes, "masks"),
     (too_short, "masks"),
@@ -266,12 +267,14 @@ class Mutations:
         frame = run.claimed.masks.rows if table == "masks" else run.claimed.table(table)
         rows = frame.index[frame["case_id"] == case.case_id].tolist()
         how, claimed = getattr(self, f"_{table}")(run.claimed, rows)
+        return f"{run.protocol.id} {case.case_id} {how}", self.replayed(run.protocol, claimed, case)
+
+    def replayed(self, protocol: Protocol, claimed: Claimed, case: Case) -> Findings:
         findings = Findings()
-        player = Replayer(claimed, Rules(run.protocol, self.opened.suite.seed), findings)
+        player = Replayer(claimed, Rules(protocol, self.opened.suite.seed), findings)
         player.play(case)
-        player.finish([case.case_id])
-        compare(claimed, player.rows, [case.case_id], findings)
-        return f"{run.protocol.id} {case.case_id} {how}", findings
+        compare(claimed, player.finish([case.case_id]), [case.case_id], findings)
+        return findings
 
     def _masks(self, claimed: Claimed, rows: list[int]) -> tuple[str, Claimed]:
         masks, row = claimed.masks, self.random.choice(rows)
@@ -337,6 +340,9 @@ def caught(n: int, tmp_path: Path, agent: str = "disc") -> None:
     it = made(agent)
     opened = open_submission(it.write(tmp_path), it.suite_file)
     mutations = Mutations(opened, list(it.suite.loaded()), 7)
+    for run in opened.runs:
+        for case in mutations.cases:
+            assert mutations.replayed(run.protocol, run.claimed, case).first == {}, "nothing was changed"
     missed = [how for how, findings in (mutations.one() for _ in range(n)) if not findings.first]
     assert missed == []
 

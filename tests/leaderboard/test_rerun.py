@@ -33,7 +33,7 @@ class Peek(Disc):
 
 
 def test_a_forgery_that_peeks_passes_the_replay_and_fails_the_rerun(tmp_path: Path) -> None:
-    forged = made("custom", "test_rerun:Peek")
+    forged = made("custom", "test_rerun:Peek", "disc")
     result = found(forged.write(tmp_path), forged.suite_file, sample=4, sample_seed=3)
     assert result["findings"] == {}, "a consistent forgery passes every check of the replay"
     assert len(result["episodes"]) == 4

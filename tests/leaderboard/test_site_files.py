@@ -16,14 +16,25 @@ from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from made_entries import CLICKS, EVIL, toy_entries, toy_site, toy_standings, toy_suites, write_entry
+from made_entries import (
+    CLICKS,
+    EVIL,
+    toy_entries,
+    toy_site,
+    toy_standings,
+    toy_suite,
+    toy_suites,
+    write_entry,
+)
 
 from simclick.cli import main
 from simclick.errors import ConfigError
 from simclick.leaderboard.downloads import MARKER, Files, json_text
 from simclick.leaderboard.entries import load_entries
+from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.serving import make_server
 from simclick.leaderboard.site import write_site
+from simclick.leaderboard.standings import compute_standings
 from simclick.leaderboard.tables import board_grid
 from simclick.report.grid import Column, Grid, Row, Value
 
@@ -269,3 +280,18 @@ def test_serve_answers_on_this_machine_only_and_from_the_folder_only() -> None:
         with pytest.raises(ConfigError, match="choose another --port"):
             make_server(toy_site(), port)
         server.shutdown()
+
+
+def test_a_long_table_of_pairs_is_folded(tmp_path: Path) -> None:
+    few = {"clicks": CLICKS}
+    for number in range(7):
+        write_entry(tmp_path, f"m{number}", 0.1 * number, suite="tiny-v1", cases=9, roles=few, worst=False)
+    standings = compute_standings(load_entries(tmp_path), {"tiny-v1": toy_suite("tiny-v1", 9, few)})
+    files = Files()
+    add_pages(files, standings)
+    files.write(tmp_path / "site")
+    page = (tmp_path / "site" / "boards" / "tiny-v1-clicks.html").read_text(encoding="utf-8")
+    assert "<summary>All 21 pairs</summary>" in page
+    small = (toy_site() / "boards" / "tiny-v1-clicks.html").read_text(encoding="utf-8")
+    assert "Pair by pair" in small
+    assert "pairs</summary>" not in small
