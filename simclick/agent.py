@@ -216,6 +216,14 @@ class Agent(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not unpack embeddings")
 
+    @classmethod
+    def public_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of a run as its record keeps them, and as they may travel on to others.
+
+        An agent whose options hold places or secrets of the machine replaces them here by what matters.
+        """
+        return dict(options)
+
     def log_to(self, folder: Path) -> None:  # noqa: B027  (optional for an agent)
         """Take note of the run's folder, once it is open: an agent with a log of its own keeps it there.
 

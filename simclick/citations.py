@@ -42,7 +42,13 @@ ENTRIES: Mapping[str, str] = {
         year="2023",
     ),
     "cheng2023sammed2d": _arxiv(
-        "cheng2023sammed2d", "Cheng, Junlong and others", "{SAM-Med2D}", "2308.16184", "2023"
+        "cheng2023sammed2d",
+        "Cheng, Junlong and Ye, Jin and Deng, Zhongying and Chen, Jianpin and Li, Tianbin and "
+        "Wang, Haoyu and Su, Yanzhou and Huang, Ziyan and Chen, Jilong and Jiang, Lei and Sun, Hui and "
+        "He, Junjun and Zhang, Shaoting and Zhu, Min and Qiao, Yu",
+        "{SAM-Med2D}",
+        "2308.16184",
+        "2023",
     ),
     "ma2024medsam": _entry(
         "article",
@@ -53,6 +59,7 @@ ENTRIES: Mapping[str, str] = {
         volume="15",
         pages="654",
         year="2024",
+        doi="10.1038/s41467-024-44824-z",
     ),
     "sofiiuk2022ritm": _entry(
         "inproceedings",
@@ -78,6 +85,7 @@ ENTRIES: Mapping[str, str] = {
         author="Liu, Qin and Xu, Zhenlin and Bertasius, Gedas and Niethammer, Marc",
         title="{SimpleClick}: Interactive Image Segmentation with Simple Vision Transformers",
         booktitle=_ICCV,
+        pages="22290--22300",
         year="2023",
     ),
     "chen2022focalclick": _entry(
@@ -92,7 +100,8 @@ ENTRIES: Mapping[str, str] = {
     "huang2024cosmos": _entry(
         "article",
         "huang2024cosmos",
-        author="Huang, Yuhao and others",
+        author="Huang, Yuhao and Yang, Xin and Liu, Lian and Zhou, Han and Chang, Ao and Zhou, Xinrui and "
+        "Chen, Rusi and Yu, Junxuan and Chen, Jiongquan and Chen, Chaoyu and others",
         title="Segment Anything Model for Medical Images?",
         journal="Medical Image Analysis",
         volume="92",
@@ -113,18 +122,25 @@ ENTRIES: Mapping[str, str] = {
     "antonov2024rclicks": _entry(
         "inproceedings",
         "antonov2024rclicks",
-        author="Antonov, Anton and others",
+        author="Antonov, Anton and Moskalenko, Andrey and Shepelev, Denis and Krapukhin, Alexander and "
+        "Soshin, Konstantin and Konushin, Anton and Shakhuro, Vlad",
         title="{RClicks}: Realistic Click Simulation for Benchmarking Interactive Segmentation",
         booktitle="Advances in Neural Information Processing Systems (NeurIPS)",
+        volume="37",
+        pages="127673--127710",
         year="2024",
     ),
     "archit2025microsam": _entry(
         "article",
         "archit2025microsam",
-        author="Archit, Anwai and others",
+        author="Archit, Anwai and Freckmann, Luca and Nair, Sushmita and Khalid, Nabeel and Hilt, Paul and "
+        "Rajashekar, Vikas and Freitag, Marei and Teuber, Carolin and others",
         title="Segment Anything for Microscopy",
         journal="Nature Methods",
+        volume="22",
+        pages="579--591",
         year="2025",
+        doi="10.1038/s41592-024-02580-4",
     ),
     "wong2024scribbleprompt": _entry(
         "inproceedings",
@@ -132,11 +148,13 @@ ENTRIES: Mapping[str, str] = {
         author="Wong, Hallee E. and Rakic, Marianne and Guttag, John and Dalca, Adrian V.",
         title="{ScribblePrompt}: Fast and Flexible Interactive Segmentation for Any Biomedical Image",
         booktitle="European Conference on Computer Vision (ECCV)",
+        pages="207--229",
         year="2024",
     ),
-    "tejero2024radioactive": _arxiv(
-        "tejero2024radioactive",
-        "Tejero, Constantin and others",
+    "ulrich2024radioactive": _arxiv(
+        "ulrich2024radioactive",
+        "Ulrich, Constantin and Wald, Tassilo and Tempus, Emily and Rokuss, Maximilian and "
+        "Jaeger, Paul F. and Maier-Hein, Klaus",
         "{RadioActive}: {3D} Radiological Interactive Segmentation Benchmark",
         "2411.07885",
         "2024",
@@ -144,7 +162,8 @@ ENTRIES: Mapping[str, str] = {
     "ke2023samhq": _entry(
         "inproceedings",
         "ke2023samhq",
-        author="Ke, Lei and others",
+        author="Ke, Lei and Ye, Mingqiao and Danelljan, Martin and Liu, Yifan and Tai, Yu-Wing and "
+        "Tang, Chi-Keung and Yu, Fisher",
         title="Segment Anything in High Quality",
         booktitle="Advances in Neural Information Processing Systems (NeurIPS)",
         year="2023",
@@ -161,7 +180,7 @@ ENTRIES: Mapping[str, str] = {
         "misc",
         "cvpr2025challenge",
         title="{CVPR} 2025: Foundation Models for Interactive {3D} Biomedical Image Segmentation",
-        howpublished="Challenge",
+        howpublished="Challenge, https://www.codabench.org/competitions/5263/",
         year="2025",
     ),
     "rother2004grabcut": _entry(
@@ -193,7 +212,10 @@ ENTRIES: Mapping[str, str] = {
         title="Interactive Graph Cuts for Optimal Boundary and Region Segmentation of Objects in "
         "{N-D} Images",
         booktitle="IEEE International Conference on Computer Vision (ICCV)",
+        volume="1",
+        pages="105--112",
         year="2001",
+        doi="10.1109/ICCV.2001.937505",
     ),
     "bai2007geodesic": _entry(
         "inproceedings",
@@ -201,7 +223,9 @@ ENTRIES: Mapping[str, str] = {
         author="Bai, Xue and Sapiro, Guillermo",
         title="A Geodesic Framework for Fast Interactive Image and Video Segmentation and Matting",
         booktitle="IEEE International Conference on Computer Vision (ICCV)",
+        pages="1--8",
         year="2007",
+        doi="10.1109/ICCV.2007.4408985",
     ),
     "vincent1991watershed": _entry(
         "article",
@@ -213,6 +237,7 @@ ENTRIES: Mapping[str, str] = {
         number="6",
         pages="583--598",
         year="1991",
+        doi="10.1109/34.87344",
     ),
     "fonov2011mni": _entry(
         "article",
@@ -225,6 +250,7 @@ ENTRIES: Mapping[str, str] = {
         number="1",
         pages="313--327",
         year="2011",
+        doi="10.1016/j.neuroimage.2010.07.033",
     ),
 }
 """Every paper, by key. Where many authors wrote one, the first is named and the others are ``others``."""
@@ -237,7 +263,12 @@ _AGENTS: Mapping[str, tuple[str, ...]] = {
     "watershed": ("vincent1991watershed",),
     "pocket-click": ("sofiiuk2022ritm",),
     "pocket-sam": ("kirillov2023sam",),
-    "sam_": ("kirillov2023sam",),
+    "sam_vit_": ("kirillov2023sam",),
+    "sam_med2d": ("cheng2023sammed2d", "kirillov2023sam"),
+    "medsam": ("ma2024medsam", "kirillov2023sam"),
+    "ritm": ("sofiiuk2022ritm",),
+    "simpleclick": ("liu2023simpleclick",),
+    "focalclick": ("chen2022focalclick",),
 }
 _DATASETS: Mapping[str, tuple[str, ...]] = {
     "mni152": ("fonov2011mni",),
@@ -254,7 +285,7 @@ _PROTOCOLS: Mapping[str, tuple[str, ...]] = {
     "micro-sam-": ("archit2025microsam",),
     "people-": ("antonov2024rclicks",),
     "rclicks-": ("antonov2024rclicks",),
-    "radioactive-": ("tejero2024radioactive",),
+    "radioactive-": ("ulrich2024radioactive",),
     "sam-hq-": ("ke2023samhq",),
     "sam-med2d-": ("cheng2023sammed2d",),
     "scribbleprompt-": ("wong2024scribbleprompt",),

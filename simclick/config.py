@@ -222,8 +222,21 @@ def _run_spec(config: DictConfig, choices: Mapping[str, str], words: Sequence[st
         limit=None if limit is None else _whole("dataset.limit", limit, 1),
         engine=Engine(**engine),
         retry_failed=_flag("retry_failed", plain["retry_failed"]),
-        config={"passed": list(words), "resolved": plain},
+        config=_kept(words, plain),
     )
+
+
+def _kept(words: Sequence[str], plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration as ``run.json`` keeps it: values of environment variables may be keys."""
+    secret = "agent.environment."
+    passed = [
+        f"{word.partition('=')[0]}=not kept" if word.lstrip("+").startswith(secret) else word
+        for word in words
+    ]
+    agent = dict(plain["agent"])
+    if agent.get("environment"):
+        agent["environment"] = dict.fromkeys(agent["environment"], "not kept")
+    return {"passed": passed, "resolved": {**plain, "agent": agent}}
 
 
 def _agent_label(spec: AgentSpec) -> str:

@@ -1,6 +1,6 @@
 """Prompts, and rounds of prompts.
 
-A *prompt* is what an annotator gives an agent: a click, a box, a scribble, a text label, or the
+A *prompt* is what an annotator gives an agent: a click, a box, a scribble, a mask, a text label, or the
 request to segment everything. It records both what was *meant* and where it *landed*: noise moves
 the second, never the first. A *round* is the prompts given between two masks.
 
@@ -23,6 +23,7 @@ __all__ = [
     "box",
     "click",
     "everything",
+    "mask",
     "scribble",
     "text",
 ]
@@ -48,7 +49,7 @@ class Prompt:
     Attributes:
         kind: Which sort of prompt this is.
         landed: Where it landed: ``(x, y)`` for a click, ``(x0, y0, x1, y1)`` for a box, the flat
-            polyline ``(x0, y0, x1, y1, …)`` for a scribble, empty for text and everything.
+            polyline ``(x0, y0, x1, y1, …)`` for a scribble, empty for mask, text and everything.
         positive: Whether it marks the object (True) or the background (False), as given.
         meant: Where the annotator meant it, in the same form.
         meant_positive: The label that the annotator meant.
@@ -112,6 +113,11 @@ def scribble(points: Iterable[tuple[int, int]], positive: bool = True) -> Prompt
     """Return a scribble along a polyline of ``(x, y)`` pixels."""
     at = tuple(int(v) for point in points for v in point)
     return Prompt("scribble", at, bool(positive), at, bool(positive))
+
+
+def mask() -> Prompt:
+    """Return the prompt that hands a mask over: the mask itself is the request's previous mask."""
+    return Prompt("mask", (), True, (), True)
 
 
 def text(label: str) -> Prompt:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from simclick import registry
+from simclick.baselines import RECIPES
 from simclick.citations import ENTRIES, bibtex, cite, papers_of
 from simclick.cli import main
 from simclick.protocol import protocol_names
@@ -69,7 +70,7 @@ def test_names_in_the_tables_exist() -> None:
     from simclick.citations import _AGENTS, _DATASETS, _PROTOCOLS
 
     for table, names in (
-        (_AGENTS, registry.agents.entries),
+        (_AGENTS, [*registry.agents.entries, *RECIPES]),
         (_DATASETS, registry.datasets.entries),
         (_PROTOCOLS, protocol_names()),
     ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import util
@@ -15,12 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
+from simclick.agent_info import check_info
 from simclick.baselines.options import number, whole
 from simclick.baselines.process import child, wire
+from simclick.baselines.process import preparing as prepared
 from simclick.baselines.process.child import Child, ChildError, Log, Start
+from simclick.baselines.process.guard import guard_memory
+from simclick.baselines.process.identity import named_command, portable, public_options
 from simclick.errors import AgentError, ConfigError
 
 __all__ = ["ProcessAgent", "ProcessEmbedding"]
+
+_COMMAND = "agent.command"
+"""Under this name the settings hold which program and files run."""
 
 
 class ProcessEmbedding(Embedding):
@@ -55,7 +61,8 @@ class ProcessAgent(Agent):
     Args:
         command: Program and arguments, split as a shell would; no shell runs.
         folder: Working directory of the method; ours if None.
-        options: Keywords for the method; part of its settings, and so of its digest.
+        options: Keywords for the method; part of its settings, and so of its digest. There, as in the
+            command, a file is known by its name and its content, any other path by its last part.
         environment: Variables to add. Of ours it gets only those that programs need to run.
         device: ``auto``, ``cpu`` or ``cuda``: told to the method.
         threads: Numeric threads, told to the common libraries.
@@ -94,7 +101,7 @@ class ProcessAgent(Agent):
         hide: Sequence[str] = (),
         patience: int = 10,
     ) -> None:
-        _need_posix()
+        prepared.need_posix()
         if device not in {"auto", "cpu", "cuda"}:
             raise ConfigError(f"agent.device={device}: must be auto, cpu or cuda")
         self._options = dict(options or {})
@@ -104,18 +111,20 @@ class ProcessAgent(Agent):
         self._shared = shared
         self._log = Log(int(number("log_mb", log_mb, 0.001, 1024) * 1e6))
         start = Start(
-            command=_command(command),
-            folder=_folder(folder),
+            command=prepared.command_words(command),
+            folder=prepared.working_folder(folder),
             environment=child.environment(
-                environment or {}, os.environ, _told(device, whole("threads", threads, 1))
+                environment or {}, os.environ, prepared.told(device, whole("threads", threads, 1))
             ),
             memory=None if memory_gb is None else int(number("memory_gb", memory_gb, 0.001) * 1e9),
-            hide=_hidden(hide),
+            hide=prepared.hidden_folders(hide),
             allow=(),
             limit=int(number("limit_mb", limit_mb, 0.001, 4000) * 1e6),
         )
-        self._private = _private_folder(shared_folder)  # after every check: nothing to clean up till here
-        self._start = _allowed(start, str(self._private)) if start.hide else start
+        self._private = prepared.private_folder(
+            shared_folder
+        )  # after every check: nothing to clean up till here
+        self._start = prepared.allowed(start, str(self._private)) if start.hide else start
         self._child: Child | None = None
         self._closed = False
         self._life = 0
@@ -125,6 +134,7 @@ class ProcessAgent(Agent):
         self._why = ""
         self._released: list[int] = []
         self._holder: list[Child] = []
+        guard_memory()
         # Also in a worker process, which ends without the usual calls at exit.
         self._finish = util.Finalize(self, _finish, (self._private, self._log, self._holder), exitpriority=10)
         try:
@@ -132,6 +142,12 @@ class ProcessAgent(Agent):
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def public_options(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options without this machine's paths and without values of environment variables."""
+        command = options.get("command")
+        return public_options(options, child.words(command) if command else ())
 
     def log_to(self, folder: Path) -> None:
         """Keep the method's standard error in ``logs/agent-PID.log`` of the run's folder."""
@@ -181,9 +197,25 @@ class ProcessAgent(Agent):
         self._holder[:] = [self._child]
         hello = {"call": "hello", "protocol": wire.PROTOCOL, "options": self._options}
         info, batch = wire.read_hello(self._ask(hello, self._start_timeout))
-        if self._options:
-            info = _replaced(info, self._options)
-        return info, batch
+        return self._named(info), batch
+
+    def _named(self, info: AgentInfo) -> AgentInfo:
+        """Return the information with what the run adds to its settings: options, and which files run.
+
+        No path of this machine is kept in them: they travel into every row's digest and into submissions.
+        """
+        folder = self._start.folder
+        settings = {
+            _COMMAND: named_command(self._start.command, folder),
+            **portable(self._options, folder),
+            **portable(info.settings, folder),
+        }
+        info = replace(info, settings=settings)
+        try:
+            check_info(info)  # options are the user's, and as many
+        except ValueError as error:
+            raise AgentError(f"the method's {error}") from None
+        return info
 
     def _ready(self) -> None:
         """Start the method again if it is gone.
@@ -285,70 +317,3 @@ def _own(embedding: Embedding) -> ProcessEmbedding:
     if not isinstance(embedding, ProcessEmbedding):
         raise TypeError("the embedding is not one of this agent's")
     return embedding
-
-
-def _replaced(info: AgentInfo, options: Mapping[str, Any]) -> AgentInfo:
-    return replace(info, settings={**options, **info.settings})
-
-
-def _need_posix() -> None:
-    if os.name != "posix":
-        raise ConfigError(
-            "agent=process needs pipes with time-outs, which this system lacks; run it under WSL"
-        )
-
-
-def _command(command: object) -> tuple[str, ...]:
-    if command is None or command == "":
-        raise ConfigError("agent 'process' needs its program: agent.command='python my_method.py'")
-    try:
-        return tuple(child.words(command))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"agent.command={command}: {error}") from None
-
-
-def _folder(folder: str | None) -> str | None:
-    if folder is None:
-        return None
-    path = Path(folder).expanduser()
-    if not path.is_dir():
-        raise ConfigError(f"agent.folder={folder}: no such folder")
-    return str(path)
-
-
-def _hidden(folders: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(folders, str):
-        folders = [folders]
-    found = []
-    for folder in folders:
-        path = Path(folder).expanduser()
-        if not path.exists():
-            raise ConfigError(f"agent.hide: no such folder: {folder}")
-        found.append(str(path.resolve()))
-    return tuple(found)
-
-
-def _private_folder(wanted: str | None) -> Path:
-    """Return a new folder, ours alone, in memory where there is a memory file system."""
-    memory = "/dev/shm"
-    place = wanted or (memory if os.access(memory, os.W_OK | os.X_OK) else None)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="simclick-", dir=place))
-    except OSError as error:
-        raise ConfigError(f"agent.shared_folder={place}: {error.strerror}") from None
-    return folder.resolve()
-
-
-def _allowed(start: Start, folder: str) -> Start:
-    """Return the start of a confined method with a folder of its own, for temporary files too."""
-    return replace(start, allow=(folder,), environment={**start.environment, "TMPDIR": folder})
-
-
-def _told(device: str, threads: int) -> dict[str, str]:
-    """Return what the method's side reads."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return {
-        "SIMCLICK_PROCESS": "1",
-        "SIMCLICK_DEVICE": device,
-        **{name: str(threads) for name in names},
-    }

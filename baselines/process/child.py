@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
+import re
 import select
 import shlex
 import signal
@@ -18,12 +20,14 @@ from pathlib import Path
 
 from simclick.baselines.process.wire import HEAD, frame_length
 from simclick.errors import AgentError
+from simclick.texts import plain
 
 __all__ = ["Child", "ChildError", "Log", "Start", "environment", "words"]
 
 _GRACE = 2.0
 """Seconds that a method has to end by itself once its input is closed."""
 _CHUNK = 1 << 18
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 class ChildError(AgentError):
@@ -56,6 +60,8 @@ class Start:
 class Log:
     """What a method says on standard error: its first words and its last, within bounds.
 
+    Control characters other than line ends and tabs become U+FFFD: a log may be read on a terminal.
+
     The first half of the bound is written as it comes; of the rest the last half is kept, and written when
     the log is closed, after a line that says how much was left out.
 
@@ -70,10 +76,12 @@ class Log:
         self._dropped = 0
         self._path: Path | None = None
         self._lock = threading.Lock()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, data: bytes) -> None:
-        """Keep what was said."""
+        """Keep what was said; a character may come in pieces."""
         with self._lock:
+            data = _CONTROL.sub("\ufffd", self._decoder.decode(data)).encode()
             room = self._half - len(self._head)
             head, rest = data[:room], data[room:]
             if head:
@@ -246,7 +254,7 @@ class Child:
         self._listener.join(_GRACE)
         how = f"ended with code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
         last = self._last.decode("utf-8", "replace").strip().splitlines()
-        return f"the method {how}" + (f"; its last words: {last[-1].strip()[:300]}" if last else "")
+        return f"the method {how}" + (f"; its last words: {plain(last[-1], 300)}" if last else "")
 
     def _listen(self, descriptor: int) -> None:
         """Read standard error to its end, whatever comes, so that a flood never blocks the method."""

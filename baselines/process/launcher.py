@@ -4,7 +4,9 @@ SETTINGS is JSON: ``parent`` (the host's process id), ``memory`` (bytes of addre
 (folders out of reach) and ``allow`` (folders within them that stay in reach). It runs without simclick
 and without site-packages. Hiding uses Landlock (Linux 5.13 and later): every path beside the hidden ones
 is allowed, nothing else is, for this process and all it ever starts, root included. A process so
-confined cannot trace, signal (Linux 6.12) or read the memory of one that is not.
+confined cannot trace, signal (Linux 6.12) or read the memory of one that is not. Root's capabilities to look
+into other processes are given up in any case: the host marks itself (`guard`), and that mark then holds for
+root too.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ __all__ = ["confine", "main", "reachable"]
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 """Numbers of Landlock's system calls, the same on every architecture."""
 _PATH_BENEATH = 1
-_SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
+_SET_PDEATHSIG, _DROP_CAPABILITY, _SET_NO_NEW_PRIVS = 1, 24, 38
+_LOOK = (19, 38)
+"""Capabilities CAP_SYS_PTRACE and CAP_PERFMON, by which root looks into any process."""
+_ADMIN = 21
+"""CAP_SYS_ADMIN holds the second of them since Linux 6.14; container programs run by root need it."""
 _FILE_RIGHTS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
 """Execute, write, read, truncate, ioctl: what a rule on a file may grant."""
 _UNSTARTED, _UNCONFINED = 127, 126
@@ -38,6 +44,8 @@ def main(arguments: list[str]) -> None:
         libc.prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != settings["parent"]:  # the host died before it was watched
             os._exit(_UNSTARTED)
+        for capability in (*_LOOK, _ADMIN) if settings["hide"] else _LOOK:
+            libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)  # fails, and need not succeed, without root
     os.closerange(3, 65536)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if settings["hide"]:

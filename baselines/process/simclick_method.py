@@ -41,6 +41,9 @@ __all__ = ["PROTOCOL", "Answer", "Method", "Prompt", "Request", "device", "serve
 PROTOCOL = 1
 """Version of the messages; the host refuses another."""
 
+_LONGEST_ERROR = 1000
+"""Characters of an error that the host is told; the log has all of it."""
+
 _ARRAY = 1
 """Code of msgpack's extension type that holds a NumPy array inside a memory."""
 
@@ -49,7 +52,7 @@ class Prompt:
     """One prompt, where it landed.
 
     Attributes:
-        kind: "click", "box", "scribble", "mask", "text" or "everything".
+        kind: "click", "box", "scribble", "mask" (the mask is `Request.previous`), "text" or "everything".
         at: (x, y) of a click, (x0, y0, x1, y1) of a box, (x0, y0, x1, y1, ...) of a scribble, else empty.
         positive: Whether it marks the object.
         label: The text of a text prompt, else None.
@@ -71,7 +74,7 @@ class Request:
         rounds: Prompts so far, by round, oldest first; the last round is new.
         prompts: The same, flat.
         previous: bool[H, W], the mask chosen at the previous step, read-only; None at the first step, and
-            always where the method says `uses_previous = False`.
+            where the method says `uses_previous = False` (but with a mask prompt it is there).
         memory: What your answer gave as memory with that mask, or None.
         seed: Seed your randomness with it: the same question must give the same answer.
         samples: How many masks are wanted from a method that samples.
@@ -124,13 +127,22 @@ class Method:
     accepts: Sequence[str] = ("click",)
     settings: Mapping[str, Any] = {}
     """Every option that changes a mask (JSON-able): part of the digest in every row."""
+    family = ""
+    """How it works: "promptable", "iterative", "classical", "floor", or empty."""
     parameters: int | None = None
+    image_size: int | None = None
+    """Longest side of what the network sees, in pixels; None where that is the image itself."""
     training_data = ""
+    overlap: Mapping[str, str] = {}
+    """What is known of the training data's overlap with a data set, in words, by the data set's name."""
     licence = ""
     weights_sha256: str | None = None
     random_weights = False
     uses_previous = False
     source = ""
+    """Paper or page of the method."""
+    citation = ""
+    """Its papers as BibTeX, for `simclick cite`."""
     batch = 1
     """How many requests `predict` digests well at once."""
 
@@ -147,19 +159,23 @@ class Method:
         return [self.segment(request) for request in requests]
 
     def info(self) -> dict[str, Any]:
-        """Return what the host is told; more fields of simclick's AgentInfo may be added here."""
+        """Return what the host is told: the fields of simclick's AgentInfo."""
         return {
             "name": self.name,
             "version": self.version,
+            "family": self.family,
             "accepts": list(self.accepts),
             "settings": dict(self.settings),
             "parameters": self.parameters,
+            "image_size": self.image_size,
             "training_data": self.training_data,
+            "overlap": dict(self.overlap),
             "licence": self.licence,
             "weights_sha256": self.weights_sha256,
             "random_weights": self.random_weights,
             "uses_previous": self.uses_previous,
             "source": self.source,
+            "citation": self.citation,
         }
 
 
@@ -188,7 +204,7 @@ def serve(factory: Callable[..., Method]) -> None:
             answer = state.answer(message)
         except Exception as error:
             traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]}
         answer["n"] = message["n"]
         host.send(answer)
 
@@ -352,6 +368,9 @@ def _take_pipes() -> tuple[int, int] | None:
     os.close(nothing)
     sys.stdout.flush()
     os.dup2(2, 1)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a line is in the log when it is printed, also before a crash
+            stream.reconfigure(line_buffering=True)
     return source, sink
 
 

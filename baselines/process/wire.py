@@ -20,7 +20,6 @@ once at the end.
 from __future__ import annotations
 
 import dataclasses
-import json
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,8 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclick.agent import AgentInfo, Prediction, Request
+from simclick.agent_info import check_info
+from simclick.baselines.process import bounds
 from simclick.errors import AgentError
-from simclick.prompts import KINDS
+from simclick.texts import plain
 
 __all__ = [
     "HEAD",
@@ -50,7 +51,7 @@ HEAD = 4
 """Bytes of the length before a message."""
 
 _MOST_CANDIDATES = 1024
-_LONGEST_TEXT = 100_000
+_LONGEST_ERROR = 1000
 
 
 def frame(message: Mapping[str, Any]) -> bytes:
@@ -77,13 +78,26 @@ def frame_length(head: bytes | bytearray, limit: int) -> int:
 def read_message(body: bytes | bytearray, number: int) -> dict[str, Any]:
     """Return the answer to question `number`.
 
+    Nothing is made of the bytes before `bounds.measure` has gone over them: no list, text or depth beyond its
+    bounds is ever allocated.
+
     Raises:
-        AgentError: When it is not one map of msgpack, answers another question, or is an error.
+        AgentError: When it is not one map of msgpack within the bounds, or answers another question.
     """
     try:
-        message = msgpack.unpackb(body, strict_map_key=True, ext_hook=_no_extension)
+        bounds.measure(body)
+        message = msgpack.unpackb(
+            body,
+            strict_map_key=True,
+            max_str_len=bounds.LONGEST_TEXT,
+            max_array_len=bounds.LONGEST_LIST,
+            max_map_len=bounds.LONGEST_MAP,
+            max_bin_len=len(body),
+            max_ext_len=0,
+        )
     except Exception as error:
-        raise AgentError(f"the method's answer is not msgpack: {type(error).__name__}: {error}") from None
+        words = plain(f"{type(error).__name__}: {error}")
+        raise AgentError(f"the method's answer is not msgpack within its bounds: {words}") from None
     if not isinstance(message, dict):
         raise AgentError(f"the method's answer is a {type(message).__name__}, not a map")
     if message.get("n") != number:
@@ -92,71 +106,63 @@ def read_message(body: bytes | bytearray, number: int) -> dict[str, Any]:
 
 
 def raised(message: Mapping[str, Any]) -> str | None:
-    """Return the error that an answer reports, or None."""
+    """Return the error that an answer reports, as one printable line, or None."""
     error = message.get("error")
-    return None if error is None else " ".join(str(error)[:_LONGEST_TEXT].split())
+    return None if error is None else plain(error, _LONGEST_ERROR)
 
 
 def read_hello(message: Mapping[str, Any]) -> tuple[AgentInfo, int]:
     """Return what the method says it is, and its batch size.
 
     Raises:
-        AgentError: When the version is another, a field is unknown or of the wrong type, or it asks for the
-            truth.
+        AgentError: When the version is another, a field is unknown or not what `check_info` demands, or it
+            asks for the truth.
     """
     if message.get("protocol") != PROTOCOL:
         raise AgentError(
-            f"the method speaks version {message.get('protocol')!r} of the messages, not {PROTOCOL}"
+            f"the method speaks version {plain(repr(message.get('protocol')), 100)} of the messages, "
+            f"not {PROTOCOL}"
         )
     content = message.get("info")
     if not isinstance(content, dict):
         raise AgentError("the method's hello has no `info`")
-    known = {field.name: field for field in dataclasses.fields(AgentInfo)}
-    values: dict[str, Any] = {}
-    for name, value in content.items():
-        if name not in known:
-            raise AgentError(f"the method's info has an unknown field {name!r}")
-        values[name] = _field(name, value, known[name])
-    name = values.get("name")
-    if not name or not name.isprintable() or len(name) > 100:
-        raise AgentError("the method's info.name must be a printable text of 1 to 100 characters")
-    if values.get("uses_truth"):
-        raise AgentError("the method asks for the truth: the truth never leaves this process")
-    strange = sorted(set(values.get("accepts", ["click"])) - set(KINDS))
+    known = {field.name for field in dataclasses.fields(AgentInfo)}
+    strange = [name for name in content if name not in known]
     if strange:
-        raise AgentError(f"the method accepts unknown kinds of prompt: {', '.join(map(str, strange))}")
+        raise AgentError(f"the method's info has an unknown field {plain(repr(strange[0]), 100)}")
+    if "name" not in content:
+        raise AgentError("the method's info.name is missing")
+    if content.get("uses_truth"):
+        raise AgentError("the method asks for the truth: the truth never leaves this process")
+    try:
+        info = AgentInfo(**{**content, "accepts": _kinds(content.get("accepts", ["click"]))})
+        check_info(info)
+    except ValueError as error:
+        raise AgentError(f"the method's {error}") from None
     batch = message.get("batch", 1)
     if type(batch) is not int or not 1 <= batch <= 4096:
-        raise AgentError(f"the method's batch must be a whole number from 1 to 4096, not {batch!r}")
-    return AgentInfo(**values), batch
+        raise AgentError(
+            f"the method's batch must be a whole number from 1 to 4096, not {plain(repr(batch), 100)}"
+        )
+    return info, batch
 
 
-def _field(name: str, value: Any, field: dataclasses.Field[Any]) -> Any:
-    """Return a field's value in the type that `AgentInfo` has for it."""
-    default = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    if default is dataclasses.MISSING:
-        default = ""
-    sought = (str, int, float, type(None)) if default is None else type(default)
-    if isinstance(default, (frozenset, tuple)):
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise AgentError(f"the method's info.{name} must be a list of texts")
-        return type(default)(value)
-    if isinstance(default, Mapping):
-        sought = dict
-    if not isinstance(value, sought) or (isinstance(value, bool) and not isinstance(default, bool)):
-        raise AgentError(f"the method's info.{name} has the wrong type: {type(value).__name__}")
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise AgentError(f"the method's info.{name} is no JSON: {error}") from None
-    return value
+def _kinds(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(kind, str) for kind in value):
+        raise ValueError("info.accepts must be a list of texts")
+    return frozenset(value)
 
 
 def request_message(request: Request, image: int, with_previous: bool) -> dict[str, Any]:
-    """Return a request as the method sees it: where prompts landed, never what was meant, never the truth."""
-    previous = request.previous if with_previous else None
+    """Return a request as the method sees it: where prompts landed, never what was meant, never the truth.
+
+    Args:
+        request: The question.
+        image: The number that the method knows the image by.
+        with_previous: Whether the method uses the previous mask; with a mask prompt it gets it in any case.
+    """
+    handed = any(prompt.kind == "mask" for prompt in request.prompts)
+    previous = request.previous if with_previous or handed else None
     return {
         "image": image,
         "size": list(request.size),
@@ -216,7 +222,3 @@ def _masks(shape: Any, bits: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
         raise AgentError(f"masks are {found}, not the {(pixels + 7) // 8} bytes of {shape}")
     flat = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=pixels)
     return flat.view(np.bool_).reshape(shape)
-
-
-def _no_extension(code: int, data: bytes) -> Any:
-    raise ValueError(f"extension type {code} has no place in an answer")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simclick.errors import ConfigError, SimclickError
+from simclick.texts import plain
 
 __all__ = ["add"]
 
@@ -42,14 +43,14 @@ def _check(arguments: argparse.Namespace) -> int:
     made = _made(arguments.target, _options(arguments.words))
     kind, check = _kind_and_check(made, arguments.target)
     name = getattr(getattr(made, "info", None), "name", None) or getattr(made, "name", None)
-    what = f"{kind} {name}" if isinstance(name, str) and name else kind
+    what = f"{kind} {plain(name, 100)}" if isinstance(name, str) and name else kind
     try:
         done = check(made)
     except AssertionError as error:
-        print(f"{what}: breaks its contract: {' '.join(str(error).split())}")
+        print(f"{what}: breaks its contract: {plain(error, 1000)}")
         return 1
     except (Exception, SystemExit) as error:
-        print(f"{what}: {_where(error)} raised {type(error).__name__}: {' '.join(str(error).split())}")
+        print(f"{what}: {_where(error)} raised {type(error).__name__}: {plain(error, 1000)}")
         return 1
     finally:
         if kind == "agent":
@@ -68,7 +69,7 @@ def _made(target: str, options: Mapping[str, Any]) -> Any:
     except SimclickError:
         raise
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{target}: making it raised {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{target}: making it raised {type(error).__name__}: {plain(error)}") from error
 
 
 def _found(target: str) -> Any:
@@ -106,8 +107,9 @@ def _kind_and_check(made: Any, target: str) -> tuple[str, Callable[[Any], str]]:
     """Return what something is, and the check for it, which returns words about what was checked."""
     from simclick.agent import Agent
     from simclick.datasets.base import Dataset
+    from simclick.prompts import KINDS
     from simclick.protocol import Protocol
-    from simclick.testing import check_agent, check_annotator, check_noise
+    from simclick.testing import TOLERANCE, check_agent, check_annotator, check_noise
     from simclick.testing_dataset import check_dataset
 
     def quiet(check: Callable[[Any], None]) -> Callable[[Any], str]:
@@ -117,8 +119,13 @@ def _kind_and_check(made: Any, target: str) -> tuple[str, Callable[[Any], str]]:
 
         return checked
 
+    def agent(thing: Agent) -> str:
+        check_agent(thing)
+        asked = ", ".join(kind for kind in KINDS if kind in thing.info.accepts)
+        return f" (asked: {asked}; alone and in a batch equal within {TOLERANCE:.1%} of pixels)"
+
     if isinstance(made, Agent):
-        return "agent", quiet(check_agent)
+        return "agent", agent
     if isinstance(made, Dataset):
         return "dataset", lambda dataset: f" ({check_dataset(dataset)} of {len(dataset)} cases loaded)"
     if isinstance(made, Protocol):

@@ -29,6 +29,7 @@ from simclick.harness.select import select
 from simclick.metrics.surface import SurfaceTruth
 from simclick.prompts import Round
 from simclick.runlength import encode as encode_runs
+from simclick.texts import plain
 
 __all__ = ["Lockstep"]
 
@@ -307,6 +308,5 @@ class Lockstep:
 
 def _reason(error: Exception) -> str:
     """Return an exception in one line."""
-    text = " ".join(str(error).split())
     name = "" if isinstance(error, AgentError) else f"{type(error).__name__}: "
-    return f"{name}{text}"[:_ERROR_LENGTH]
+    return plain(f"{name}{error}", _ERROR_LENGTH)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from simclick.agent import AgentInfo
 from simclick.harness.embeddings import settle
@@ -130,7 +129,8 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
         )
         with directory:
             if spec.retry_failed:
-                directory.drop(_shards_with_failures(directory))
+                failed = [shards for shards, count in directory.failures().items() if count]
+                directory.drop(shard for shards in failed for shard in shards)
             found = sum(expected[shard] for shard in directory.done)
             if not directory.sealed:
                 start = time.perf_counter()
@@ -140,10 +140,10 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
                 seconds = time.perf_counter() - start
                 extra = {"images": asdict(encodes)} if cached else {}
                 directory.seal({"sealed": now(), "episodes": plan.episodes, "seconds": seconds, **extra})
-            failed = sum(_failures(directory, shard) for shard in directory.done)
+            n_failed = sum(directory.failures().values())
     finally:
         agent.close()
-    return Outcome(spec.out, plan, failed, plan.episodes - found)
+    return Outcome(spec.out, plan, n_failed, plan.episodes - found)
 
 
 def describe(plan: Plan, spec: RunSpec, cached: bool = False) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def describe(plan: Plan, spec: RunSpec, cached: bool = False) -> dict[str, Any]:
         "embedding_cache": cached,
         "config": spec.config,
         "specs": {
-            "agent": {"name": spec.agent.name, "options": dict(spec.agent.options)},
+            "agent": {"name": spec.agent.name, "options": spec.agent.public_options()},
             "dataset": {"name": spec.dataset.name, "options": dict(spec.dataset.options)},
             "limit": spec.limit,
         },
@@ -207,13 +207,3 @@ def cases_table(cases: tuple[PlannedCase, ...]) -> pa.Table:
     factors = [list(case.factors.items()) for case in cases]
     columns["factors"] = pa.array(factors, type=pa.map_(pa.string(), pa.float64()))
     return pa.table(columns)
-
-
-def _failures(directory: RunDirectory, shard: int) -> int:
-    file = directory.path / "episodes" / f"part-{shard:05d}.parquet"
-    status = pq.read_table(file, columns=["status"], partitioning=None)["status"].to_pylist()
-    return sum(value == "failed" for value in status)
-
-
-def _shards_with_failures(directory: RunDirectory) -> list[int]:
-    return [shard for shard in sorted(directory.done) if _failures(directory, shard)]

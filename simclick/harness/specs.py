@@ -35,6 +35,12 @@ class AgentSpec:
             return self._custom()
         return _checked(_make("agent", self.name, registry.agents.load(self.name), self.options), self.name)
 
+    def public_options(self) -> dict[str, Any]:
+        """Return the options as a run's record keeps them: see `Agent.public_options`."""
+        factory = registry.agents.load(self.name)
+        public = getattr(factory, "public_options", dict)
+        return dict(public(self.options))
+
     def _custom(self) -> Agent:
         target = self.options.get("target")
         if not target:

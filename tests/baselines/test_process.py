@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import os
+import re
 import sys
 import textwrap
 import time
@@ -25,8 +26,7 @@ import msgpack
 
 from simclick import cli
 from simclick.agent import AgentInfo, Prediction, Request
-from simclick.baselines.process import agent as agent_module
-from simclick.baselines.process import wire
+from simclick.baselines.process import preparing, wire
 from simclick.baselines.process.agent import ProcessAgent
 from simclick.baselines.process.child import Log, environment, words
 from simclick.commands.agent_template import EXAMPLE, helper
@@ -91,11 +91,14 @@ def masks_of(predictions: Sequence[Prediction]) -> list[Any]:
 
 def test_it_keeps_the_contract_of_an_agent(method: Any) -> None:
     agent = method(GOOD, options={"radius": 5})
+    (program, file) = agent.info.settings["agent.command"]
+    assert program == Path(sys.executable).name
+    assert re.fullmatch(r"method0\.py sha256:[0-9a-f]{16}", file)
     assert agent.info == AgentInfo(
         "good",
         "2",
         frozenset({"click", "box", "text"}),
-        {"radius": 5},
+        {"agent.command": [program, file], "radius": 5},
         parameters=3,
         licence="MIT",
         uses_previous=True,
@@ -266,7 +269,12 @@ HOSTILE = {
     "score text": ("one['scores'] = ['high']; send(answer)", "list of numbers"),
     "score true": ("one['scores'] = [True]; send(answer)", "list of numbers"),
     "memory number": ("one['memories'] = [5]; send(answer)", "list of bytes or nil"),
-    "error bomb": ("send({'n': n, 'error': 'x' * 9_000_000})", "the method raised x"),
+    "error bomb": ("send({'n': n, 'error': 'x' * 9_000_000})", "a text of 9000000 bytes, more than 200000"),
+    "lists of lists": (
+        "send(b'\\x00\\x03\\x0d\\x40' + (b'\\xdd\\x00\\x03\\x00\\x00' * 40000), raw=True)",
+        "is not msgpack",
+    ),
+    "steering": ("send({'n': n, 'error': 'x\\x1b[2Jy\\r\\nz'})", "the method raised x\ufffd\\[2Jy z$"),
 }
 
 
@@ -306,15 +314,36 @@ def test_non_finite_scores_are_left_to_the_rule_that_refuses_them(method: Any) -
         ("{'n': n, 'protocol': 1}", "no `info`"),
         ("{'n': n, 'protocol': 1, 'info': {}}", "info.name"),
         ("{'n': n, 'protocol': 1, 'info': {**INFO, 'name': 'a\\n'}}", "info.name"),
-        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'name': 5}}", "info.name has the wrong type"),
+        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'name': 5}}", "info.name must be a text, not 5"),
         ("{'n': n, 'protocol': 1, 'info': {**INFO, 'uses_truth': True}}", "asks for the truth"),
-        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'uses_previous': 1}}", "uses_previous has the wrong type"),
-        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'parameters': True}}", "parameters has the wrong type"),
-        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'accepts': ['tap']}}", "unknown kinds of prompt: tap"),
+        (
+            "{'n': n, 'protocol': 1, 'info': {**INFO, 'uses_previous': 1}}",
+            "info.uses_previous must be True or False, not 1",
+        ),
+        (
+            "{'n': n, 'protocol': 1, 'info': {**INFO, 'parameters': True}}",
+            "info.parameters must be a whole number from 0, or None, not True",
+        ),
+        (
+            "{'n': n, 'protocol': 1, 'info': {**INFO, 'accepts': ['tap']}}",
+            "info.accepts must hold one or more of click, .*, not tap",
+        ),
         ("{'n': n, 'protocol': 1, 'info': {**INFO, 'accepts': 'click'}}", "a list of texts"),
-        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'settings': {'a': float('nan')}}}", "is no JSON"),
+        (
+            "{'n': n, 'protocol': 1, 'info': {**INFO, 'settings': {'a': float('nan')}}}",
+            "info.settings must be JSON-able",
+        ),
         ("{'n': n, 'protocol': 1, 'info': {**INFO, 'colour': 'red'}}", "unknown field 'colour'"),
         ("{'n': n, 'protocol': 1, 'info': INFO, 'batch': 0}", "batch"),
+        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'name': 'x' * 101}}", "info.name must have at most 100"),
+        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'licence': 'a\\x1b[2J'}}", r"info.licence .* U\+001B"),
+        (
+            "{'n': n, 'protocol': 1, 'info': {**INFO, 'family': 'sam'}}",
+            "info.family must be one of promptable",
+        ),
+        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'image_size': 0}}", "info.image_size must be a whole"),
+        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'overlap': {'a': 3}}}", "info.overlap must be a mapping"),
+        ("{'n': n, 'protocol': '\\x1b[2J'}", "speaks version"),
     ],
 )
 def test_a_bad_greeting_is_refused_in_words(method: Any, hello: str, words_: str) -> None:
@@ -384,6 +413,62 @@ def test_a_log_keeps_its_head_and_its_tail(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"0123456789"
     log.close()
     assert (tmp_path / "log").read_bytes() == b"0123456789\n[simclick] 16 bytes left out\nqrstuvwxyz"
+
+
+def test_what_a_method_prints_is_in_the_log_at_once_and_no_message(method: Any, tmp_path: Path) -> None:
+    agent = method(
+        """
+        class Talking(Method):
+            def segment(self, request):
+                print("half a line", end="")
+                print(", and the rest", request.seed)
+                sys.stdout.write("C level next\\n")
+                os.system("echo from a child")
+                if request.seed == 13: time.sleep(60)
+                if request.seed == 14: os._exit(1)
+                return np.ones(request.size, bool)
+        serve(Talking)
+        """,
+        timeout=1.0,
+    )
+    agent.log_to(tmp_path)
+    log = tmp_path / "logs"
+    (good,) = question(agent)
+    assert masks_of(agent.predict([good]))[0].all()
+    for seed, words_ in (
+        (13, "did not answer within"),
+        (14, "ended with code 1; its last words: from a child"),
+    ):
+        with pytest.raises(AgentError, match=words_):
+            agent.predict([Request(good.embedding, good.size, good.rounds, seed=seed)])
+        (file,) = log.iterdir()
+        lines = file.read_text().splitlines()
+        at = lines.index(f"half a line, and the rest {seed}")
+        assert lines[at + 1 : at + 3] == ["C level next", "from a child"]
+
+
+def test_what_steers_a_terminal_stays_out_of_log_and_errors(method: Any, tmp_path: Path) -> None:
+    agent = method(
+        """
+        class Painted(Method):
+            def segment(self, request):
+                os.write(2, b"\\x1b[31mred\\x07 \\xc2")
+                os.write(2, b"\\x9b2J \\xff tab\\there\\n")
+                raise ValueError("clear \\x1b[2J" + "x" * 5000)
+        serve(Painted)
+        """
+    )
+    agent.log_to(tmp_path)
+    with pytest.raises(AgentError) as caught:
+        agent.predict(question(agent))
+    assert str(caught.value).startswith("the method raised ValueError: clear \ufffd[2Jx")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1100
+    agent.close()
+    (file,) = (tmp_path / "logs").iterdir()
+    text_ = file.read_text()
+    assert text_.startswith("\ufffd[31mred\ufffd \ufffd2J \ufffd tab\there\n")
+    assert all(c.isprintable() or c in "\n\t" for c in text_)
 
 
 def test_a_method_that_always_dies_is_given_up(method: Any) -> None:
@@ -639,5 +724,5 @@ def test_a_private_folder_is_made_where_there_is_no_memory_file_system(
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    folder = agent_module._private_folder(None)
+    folder = preparing.private_folder(None)
     assert folder.parent == tmp_path.resolve()

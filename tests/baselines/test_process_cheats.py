@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import shlex
+import subprocess
 import sys
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
@@ -21,6 +23,7 @@ if not sys.platform.startswith("linux"):
 
 import cheating_agents
 from cheating_agents import CHEATS, MARK
+from harness_alone import TRUTH
 
 from simclick.agent import AgentInfo, Request, SimpleAgent
 from simclick.baselines.process.agent import ProcessAgent
@@ -37,9 +40,9 @@ GETS: dict[str, tuple[bool | None, bool | None, bool]] = {
     "collector": (True, False, False),
     "data_files": (True, True, False),
     "run_files": (True, True, False),
-    "parent_memory": (None, None, False),
-    "trace": (None, None, False),
-    "environment": (True, False, False),
+    "parent_memory": (None, False, False),
+    "trace": (None, False, False),
+    "environment": (True, None, False),
     "descriptors": (True, False, False),
     "shared_memory": (True, True, False),
     "fork": (True, True, False),
@@ -141,11 +144,68 @@ def test_in_a_process_of_its_own(stage: Stage, cheat: str) -> None:
     finally:
         agent.close()
     expected = GETS[cheat][1]
-    if expected is None:
-        if os.geteuid() != 0:
-            pytest.skip("whether a user may read a process of theirs depends on the system")
-        expected = True  # root may: the cheats are real
+    if cheat == "environment":
+        expected = False  # ours was added after our start, and so is not in /proc: see the tests below
     assert found is expected
+
+
+def alone(place: Path, guard: str, hide: str | None = None) -> dict[str, bool]:
+    """Return which cheats get the truth from a harness that runs by itself."""
+    code = place / "code"
+    code.mkdir(exist_ok=True)
+    (code / "simclick_method.py").write_text(helper())
+    (code / "cheating_agents.py").write_text(Path(cheating_agents.__file__).read_text())
+    script = Path(cheating_agents.__file__).with_name("harness_alone.py")
+    command = [sys.executable, str(script), str(code), guard, *([hide] if hide else [])]
+    hidden = {"HIDDEN_ROOT": "TRUTH-IN-HEX:" + TRUTH.tobytes().hex()}
+    done = subprocess.run(
+        command, env={**os.environ, **hidden}, cwd=place, capture_output=True, text=True, check=False
+    )
+    if "needs Linux with Landlock" in done.stderr:
+        pytest.skip("no Landlock here")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, bool] = json.loads(done.stdout)
+    return found
+
+
+def test_a_method_does_not_look_into_the_harness(tmp_path: Path) -> None:
+    found = alone(tmp_path, "yes")
+    if os.geteuid() == 0:  # whether root's CAP_SYS_ADMIN opens the environment depends on the kernel
+        del found["environment"]
+    assert not any(found.values()), found
+
+
+@pytest.mark.slow
+def test_without_the_mark_it_would(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("what root's method gave up is enough to stop it; the mark is for other users")
+    scope = Path("/proc/sys/kernel/yama/ptrace_scope")
+    if scope.exists() and scope.read_text().strip() != "0":
+        pytest.skip("this system lets no child look into its parent")
+    assert alone(tmp_path, "no") == {"environment": True, "parent_memory": True, "trace": True}
+
+
+@pytest.mark.slow
+def test_a_confined_method_does_not_even_see_its_environment(tmp_path: Path) -> None:
+    found = alone(tmp_path, "yes", hide="/dev/shm")
+    assert found == {"environment": False, "parent_memory": False, "trace": False}
+
+
+def test_the_mark_is_set_with_the_first_method_and_stays() -> None:
+    script = (
+        "from simclick.baselines.process import guard\n"
+        "assert not guard.guarded()\n"
+        "from simclick.baselines.process.agent import ProcessAgent\n"
+        "from simclick.errors import AgentError\n"
+        "try: ProcessAgent('no-such-program')\n"
+        "except AgentError: pass\n"
+        "assert guard.guarded()\n"
+        "import subprocess, sys\n"
+        "code = 'from simclick.baselines.process import guard; raise SystemExit(guard.guarded())'\n"
+        "assert subprocess.run([sys.executable, '-c', code]).returncode == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("cheat", CHEATS)

@@ -21,6 +21,14 @@ from simclick_method import Method, serve  # noqa: I001  (first: prints go to th
 
 from simpleclick import chosen_device, continued, load, ready, sha256, use_repository
 
+_CITATION = """\
+@inproceedings{chen2022focalclick,
+  author    = {Chen, Xi and Zhao, Zhiyan and Zhang, Yilei and Duan, Manni and Qi, Donglian and Zhao, Hengshuang},
+  title     = {{FocalClick}: Towards Practical Interactive Image Segmentation},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2022},
+}"""  # noqa: E501
+
 
 class FocalClick(Method):
     """FocalClick's predictor as its evaluator sets it up.
@@ -43,6 +51,8 @@ class FocalClick(Method):
     training_data = "COCO+LVIS, SBD or eight data sets, as the checkpoint's name says"
     accepts = ("click",)
     uses_previous = True
+    family = "iterative"
+    citation = _CITATION
 
     def __init__(
         self,
@@ -78,6 +88,7 @@ class FocalClick(Method):
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.weights_sha256 = sha256(checkpoint)
         self.random_weights = random_weights
+        self.image_size = size
         self.settings = {
             "size": size,
             "threshold": threshold,

@@ -24,6 +24,15 @@ from simclick_method import Answer, Method, device, serve  # noqa: I001  (first:
 import numpy as np
 import torch
 
+_CITATION = """\
+@inproceedings{liu2023simpleclick,
+  author    = {Liu, Qin and Xu, Zhenlin and Bertasius, Gedas and Niethammer, Marc},
+  title     = {{SimpleClick}: Interactive Image Segmentation with Simple Vision Transformers},
+  booktitle = {IEEE/CVF International Conference on Computer Vision (ICCV)},
+  pages     = {22290--22300},
+  year      = {2023},
+}"""
+
 
 class SimpleClick(Method):
     """SimpleClick's predictor as its evaluator sets it up.
@@ -40,11 +49,13 @@ class SimpleClick(Method):
     """
 
     name = "simpleclick"
-    source = "https://openaccess.thecvf.com/content/ICCV2023/html/Liu_SimpleClick_ICCV_2023_paper.html"
+    source = "https://github.com/uncbiag/SimpleClick"
     licence = "MIT (code)"
     training_data = "COCO+LVIS or SBD, as the checkpoint's name says"
     accepts = ("click",)
     uses_previous = True
+    family = "iterative"
+    citation = _CITATION
 
     def __init__(
         self,
@@ -78,6 +89,7 @@ class SimpleClick(Method):
         self.parameters = sum(parameter.numel() for parameter in model.parameters())
         self.weights_sha256 = sha256(checkpoint)
         self.random_weights = random_weights
+        self.image_size = size
         self.settings = {"size": size, "threshold": threshold, "flip": flip}
 
     def segment(self, request):
