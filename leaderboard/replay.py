@@ -117,6 +117,7 @@ class Replayer(Lockstep):
         self._claimed = claimed
         self._findings = findings
         self._answers = _answers(claimed.masks)
+        self._scores = claimed.masks.rows["score"].tolist()
         self._used = 0
         self._failed = _failures(claimed.episodes)
         self._case: Case | None = None
@@ -203,8 +204,7 @@ class Replayer(Lockstep):
         if masks is None:
             self._findings.add("masks", f"{_place(*key, episode.step)}: candidate {odd} {_UNFIT}")
             return _NO_MASK
-        scores = self._claimed.masks.rows["score"].to_numpy()[start : start + n]
-        return Prediction(masks, [float(score) for score in scores])
+        return Prediction(masks, self._scores[start : start + n])
 
     def _decoded(self, start: int, n: int, size: tuple[int, int]) -> tuple[NDArray[np.bool_] | None, int]:
         masks = []
