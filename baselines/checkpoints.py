@@ -17,9 +17,18 @@ from typing import Any
 
 import torch
 
+from simclick.baselines.pickle_scan import EndlessError, scan
 from simclick.errors import ConfigError
 
-__all__ = ["HoldsObjectsError", "read_content", "read_state", "refuse_odd_archives", "shown", "unwrapped"]
+__all__ = [
+    "HoldsObjectsError",
+    "read_content",
+    "read_state",
+    "refuse_endless",
+    "refuse_odd_archives",
+    "shown",
+    "unwrapped",
+]
 
 _WRAPS = ("model", "state_dict")
 _DEPTH = 4
@@ -65,17 +74,25 @@ def read_content(path: Path) -> Any:
             else None
         )
         if named:
-            raise HoldsObjectsError(
-                f"{path} holds Python objects beside tensors ({named[1]}), which are never loaded; simclick "
-                "weights import NAME FILE takes the tensors out of an official checkpoint, and "
-                "torch.save(model.state_dict(), FILE) makes a file without them"
-            ) from None
-        reason = " ".join(str(error).split())
-        known = "" if len(reason) < 8 or "weights_only" in reason else f" ({_first(reason)})"
-        raise ConfigError(
-            f"{path} cannot be read as a checkpoint{known}: it is truncated, damaged or of another kind; "
-            "copy or fetch it again"
-        ) from None
+            raise _holds_objects(path, named[1]) from None
+        raise _unreadable(path, error) from None
+
+
+def _holds_objects(path: Path, name: str) -> HoldsObjectsError:
+    return HoldsObjectsError(
+        f"{path} holds Python objects beside tensors ({shown(name)}), which are never loaded; simclick "
+        "weights import NAME FILE takes the tensors out of an official checkpoint, and "
+        "torch.save(model.state_dict(), FILE) makes a file without them"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())
+    known = "" if len(reason) < 8 or "weights_only" in reason else f" ({_first(reason)})"
+    return ConfigError(
+        f"{path} cannot be read as a checkpoint{known}: it is truncated, damaged or of another kind; "
+        "copy or fetch it again"
+    )
 
 
 def _first(reason: str) -> str:
@@ -94,9 +111,31 @@ def _content(path: Path) -> Any:
 
         return load_file(path)
     refuse_odd_archives(path)
+    refuse_endless(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of old pickle protocols; we answer in one line
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def refuse_endless(path: Path) -> None:
+    """Refuse a pickle that would keep any unpickler busy for ever, or that cannot be looked through.
+
+    Raises:
+        HoldsObjectsError: When it is no checkpoint, and names Python objects.
+        ConfigError: When it is endless or damaged.
+    """
+    named: list[str] = []
+    try:
+        scan(path, named)
+    except EndlessError:
+        raise ConfigError(
+            f"{path} holds tuples in tuples without end, as no checkpoint does; it is not opened"
+        ) from None
+    except Exception as error:  # a damaged pickle can raise anything
+        strange = [name for name in named if not name.startswith(("torch.", "collections."))]
+        if strange:
+            raise _holds_objects(path, strange[0]) from None
+        raise _unreadable(path, error) from None
 
 
 def refuse_odd_archives(path: Path) -> None:

@@ -81,7 +81,7 @@ def read_tensors(source: Path) -> tuple[dict[str, Any], list[str]]:
     """
     import torch
 
-    from simclick.baselines.checkpoints import refuse_odd_archives, unwrapped
+    from simclick.baselines.checkpoints import refuse_endless, refuse_odd_archives, unwrapped
 
     inert: set[str] = set()
 
@@ -108,6 +108,7 @@ def read_tensors(source: Path) -> tuple[dict[str, Any], list[str]]:
         return Unpickler(stream, **options).load()
 
     refuse_odd_archives(source)
+    refuse_endless(source)
     tool: Any = SimpleNamespace(Unpickler=Unpickler, load=load, __name__="pickle")
     content = torch.load(source, map_location="cpu", weights_only=False, pickle_module=tool)
     return unwrapped(content, source), sorted(inert)

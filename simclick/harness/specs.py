@@ -37,8 +37,9 @@ class AgentSpec:
 
     def public_options(self) -> dict[str, Any]:
         """Return the options as a run's record keeps them: see `Agent.public_options`."""
-        factory = registry.agents.load(self.name)
-        public = getattr(factory, "public_options", dict)
+        if self.name not in registry.agents.entries:
+            return dict(self.options)  # an agent that was made by hand
+        public = getattr(registry.agents.load(self.name), "public_options", dict)
         return dict(public(self.options))
 
     def _custom(self) -> Agent:
