@@ -2,8 +2,8 @@
 
 Safe loading executes nothing, but it makes tuples and puts them into dictionaries. Sixty tuples, each of
 which holds the one before twice, fit into a kilobyte, and the hash of the last takes 2^60 steps, in C, where
-not even Control-C gets through. So the pickle is read here first, by Python's own unpickler in Python, with an
-inert object for whatever the file names, and no tuple may hold more than `MOST` things in all, counted as
+not even Control-C gets through. So the pickle is read here first, by Python's own unpickler in Python, with
+an inert object for whatever the file names, and no tuple may hold more than `MOST` things in all, counted as
 often as it holds them. A tensor's own tuples hold a few dozen.
 """
 
