@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,10 +15,10 @@ from simclick.agent import FAMILIES, AgentInfo
 from simclick.prompts import KINDS
 from simclick.texts import plain, stray
 
-__all__ = ["LONGEST", "check_info"]
+__all__ = ["LONGEST", "check_info", "is_shipped", "refuse_shipped_name"]
 
 LONGEST: Mapping[str, int] = {
-    "name": 100,
+    "name": 80,
     "version": 100,
     "family": 100,
     "licence": 500,
@@ -33,10 +34,49 @@ _MOST_OVERLAPS = 1000
 _LONGEST_OVERLAP = 1000
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_ANYTHING = frozenset({"custom", "process"})
+"""Names under which anybody's method runs."""
+
+
+def is_shipped(name: str) -> bool:
+    """Return whether the registered name of an agent stands for a method that simclick itself ships.
+
+    A plug-in's does not, nor do ``custom`` and ``process``, behind which any method may be.
+    """
+    from simclick.registry import agents
+
+    entry = agents.entries.get(name)
+    return entry is not None and entry.plugin is None and name not in _ANYTHING
+
+
+def refuse_shipped_name(name: str) -> None:
+    """Refuse the name of a shipped agent, or of one with own weights (``NAME-own``), to anybody else's.
+
+    Names are compared without regard to case, form of letters (NFKC) and ``_ . + -``: what looks alike
+    in a table is one name.
+
+    Raises:
+        ValueError: When it is taken.
+    """
+    from simclick.registry import agents
+
+    for taken in (*_ANYTHING, *(entry for entry in agents.entries if is_shipped(entry))):
+        if _alike(name) in (_alike(taken), _alike(f"{taken}-own")):
+            raise ValueError(
+                f"info.name {plain(name, 100)!r} is that of simclick's own {taken!r}: choose another"
+            )
+
+
+def _alike(name: str) -> str:
+    return re.sub(r"[\W_]", "", unicodedata.normalize("NFKC", name).casefold())
+
+
 def check_info(info: AgentInfo) -> None:
     """Check every field of an agent's information: its type, its range and its length.
 
-    Texts are printable and on one line; `citation` alone may have several. `settings` is what JSON can
+    `name` has letters and digits of ASCII and ``_ . + -``, and begins with one of the former. Texts are
+    printable and on one line; `citation` alone may have several. `settings` is what JSON can
     write: texts as keys, finite numbers. `parameters` is a whole number from 0, `image_size` one from 1, or
     None; `weights_sha256` is 64 small hexadecimal digits, or None.
 
@@ -67,6 +107,13 @@ def _name(value: Any, field: str) -> str | None:
     if isinstance(value, str) and (not value or value != value.strip()):
         return "must not be empty" if not value.strip() else "must not begin or end with white space"
     return _text(value, field)
+
+
+def _agent_name(value: Any, field: str) -> str | None:
+    words = _name(value, field)
+    if words is None and not _NAME.fullmatch(value):
+        return _must("have ASCII letters, digits and _ . + - alone, a letter or digit first", value)
+    return words
 
 
 def _citation(value: Any, field: str) -> str | None:
@@ -143,7 +190,7 @@ def _must(what: str, value: object) -> str:
 
 
 _CHECKS: Mapping[str, Callable[[Any, str], str | None]] = {
-    "name": _name,
+    "name": _agent_name,
     "version": _name,
     "accepts": _accepts,
     "settings": _settings,

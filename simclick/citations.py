@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from simclick.agent_info import is_shipped
+
 __all__ = ["ENTRIES", "SELF", "bibtex", "cite", "papers_of"]
 
 
@@ -320,7 +322,10 @@ def cite(run: Mapping[str, Any]) -> str:
     Args:
         run: What its ``run.json`` holds. A citation that the agent or the data set brought counts before the
             project's own table, so that a plug-in's papers are printed where the plug-in is not installed.
+            That table serves shipped agents alone: by ``specs.agent.name``, which the harness wrote, not by
+            the name that a method gave itself.
     """
+    ours = is_shipped(_registered(run))
     parts = [("This software", "simclick", SELF)]
     for kind, words, key in (
         ("agent", "Agent", "name"),
@@ -329,7 +334,8 @@ def cite(run: Mapping[str, Any]) -> str:
     ):
         thing = run.get(kind) or {}
         name = str(thing.get(key, ""))
-        parts.append((words, name, str(thing.get("citation") or papers_of(kind, name))))
+        known = papers_of(kind, name) if kind != "agent" or ours else ""
+        parts.append((words, name, str(thing.get("citation") or known)))
     printed: set[str] = set()
     sections = []
     for words, name, papers in parts:
@@ -350,4 +356,13 @@ def _silence(words: str, run: Mapping[str, Any]) -> str:
     source = " ".join(str((run.get(key) or {}).get("source") or "").split())
     if source:
         return f"no BibTeX is known; its source: {source}"
-    return "defined by simclick" if key != "dataset" else "no paper is known: cite the data's owner"
+    if key == "dataset":
+        return "no paper is known: cite the data's owner"
+    if key == "agent" and not is_shipped(_registered(run)):
+        return "no paper is known: ask the method's authors"
+    return "defined by simclick"
+
+
+def _registered(run: Mapping[str, Any]) -> str:
+    """Return the registered name of the agent that ran; empty where a run does not say."""
+    return str(((run.get("specs") or {}).get("agent") or {}).get("name", ""))

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from simclick import __version__
 from simclick.errors import ConfigError, SimclickError
+from simclick.texts import plain
 
 __all__ = ["main"]
 
@@ -55,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SimclickError as error:
         if debug:
             raise
-        print(f"simclick: error: {error}", file=sys.stderr)
+        print(f"simclick: error: {plain(error, 4000)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("simclick: stopped; the same command resumes", file=sys.stderr)
+        # `run` and `train` keep what is done; of the other commands nothing is left to resume.
+        more = "; the same command resumes" if {"run", "train"} & set(words[:2]) else ""
+        print(f"simclick: stopped{more}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         sys.stderr.close()

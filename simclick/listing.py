@@ -9,6 +9,7 @@ from simclick import registry
 from simclick.errors import ConfigError
 from simclick.prompts import KINDS as KINDS_OF_PROMPT
 from simclick.protocol import FROZEN, load_protocol
+from simclick.texts import plain
 
 __all__ = ["listing", "notes", "rows"]
 
@@ -36,7 +37,7 @@ def rows(kind: str) -> list[dict[str, str]]:
 def notes(kind: str | None) -> list[str]:
     """Return what is wrong with the plug-ins of a kind, or of all, one line each."""
     kinds = KINDS if kind is None else (kind,)
-    return [note for name in kinds for note in getattr(registry, name).notes]
+    return [plain(note) for name in kinds for note in getattr(registry, name).notes]
 
 
 def _agent_row(name: str, entry: registry.Entry) -> dict[str, str]:
@@ -98,7 +99,7 @@ def _text(kind: str, table: list[dict[str, str]]) -> str:
     width = max((len(row["name"]) for row in table), default=0)
     lines = [f"{kind}:"]
     for row in table:
-        note = "" if row["ready"] == "yes" else f"  [{row['ready']}]"
+        note = "" if row["ready"] == "yes" else f"  [{plain(row['ready'])}]"
         takes = f"  ({row['accepts']})" if "accepts" in row else ""
-        lines.append(f"  {row['name']:<{width}}  {row['summary']}{takes}{note}")
+        lines.append(f"  {plain(row['name']):<{width}}  {plain(row['summary'])}{takes}{note}")
     return "\n".join(lines)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -206,6 +206,9 @@ def load_protocol(name: str) -> Protocol:
 
 def _of_plugin(name: str, content: Any) -> Protocol:
     if isinstance(content, Mapping):
+        needed = [f.name for f in fields(Protocol) if f.default is MISSING and f.default_factory is MISSING]
+        if missing := [key for key in needed if key not in content]:
+            raise ConfigError(f"protocol {name!r} of a plug-in lacks the key {' and '.join(missing)}")
         try:
             content = Protocol(**content)
         except TypeError as error:

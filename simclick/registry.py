@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from simclick.errors import ConfigError, unknown_name
+from simclick.texts import plain
 
 __all__ = ["Entry", "Registry", "agents", "annotators", "datasets", "load_object", "noises", "protocols"]
 
@@ -55,15 +56,17 @@ class Entry:
     def obstacle(self) -> str | None:
         """Return in one line why it cannot run here, or None.
 
-        A plug-in is imported to find out; what is ours is not.
+        A plug-in is imported to find out whether it is there and can be called; what is ours is not.
         """
         if self.missing():
             return self.install_hint()
         if self.plugin is not None:
             try:
-                load_object(self.target)
+                found = load_object(self.target)
             except ConfigError as error:
                 return str(error)
+            if not callable(found):
+                return f"target {self.target!r} is a {type(found).__name__}, not a class or function"
         return None
 
 
@@ -141,7 +144,8 @@ def _plugin_points(group: str) -> tuple[list[tuple[str, str, str]], list[str]]:
             found += [(p.name, p.value.partition("[")[0].strip(), package.name) for p in points]
         except Exception as error:
             place = getattr(package, "_path", "an installed package")
-            notes.append(f"plug-in {place}: its entry points cannot be read: {type(error).__name__}: {error}")
+            words = plain(f"{type(error).__name__}: {error}")
+            notes.append(f"plug-in {place}: its entry points cannot be read: {words}")
     return list(dict.fromkeys(found)), notes
 
 
@@ -159,11 +163,11 @@ def load_object(target: str) -> Any:
     except ModuleNotFoundError as error:
         where = "" if error.name == module_name.split(".")[0] else f" (while importing it: {error})"
         raise ConfigError(
-            f"target {target!r}: no module named {error.name!r}{where}; "
+            f"target {target!r}: no module named {error.name!r}{' ' + plain(where) if where else ''}; "
             "is its folder on PYTHONPATH, or its package installed?"
         ) from None
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = plain(f"{type(error).__name__}: {error}")
         raise ConfigError(f"target {target!r}: importing {module_name!r} raised {reason}") from error
     try:
         return getattr(module, attribute)

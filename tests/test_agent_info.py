@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simclick.agent import FAMILIES, AgentInfo
-from simclick.agent_info import _CHECKS, LONGEST, check_info
+from simclick.agent_info import _CHECKS, LONGEST, check_info, is_shipped, refuse_shipped_name
 from simclick.testing import check_agent
 from support import Painter
 
@@ -35,7 +35,12 @@ BAD: list[tuple[str, Any, str]] = [
     ("name", 5, r"must be a text, not 5 \(int\)"),
     ("name", None, r"must be a text, not None \(NoneType\)"),
     ("name", "a\nb", r"printable text on one line; it holds U\+000A"),
-    ("name", "x" * 101, "at most 100 characters, not 101"),
+    ("name", "x" * 81, "at most 80 characters, not 81"),
+    ("name", "two words", r"must have ASCII letters, digits and _ \. \+ - alone"),
+    ("name", "\u0455am", "must have ASCII letters"),
+    ("name", "a|b<script>", "must have ASCII letters"),
+    ("name", "../../x", "a letter or digit first"),
+    ("name", "=cmd()", "must have ASCII letters"),
     ("version", 2, r"must be a text, not 2"),
     ("version", "", "must not be empty"),
     ("accepts", frozenset(), "must hold one or more of click, .*, not none"),
@@ -100,3 +105,22 @@ def test_the_conformance_check_asks_the_same() -> None:
     agent.info = replace(agent.info, family="sam")
     with pytest.raises(AssertionError, match=r"info\.family must be one of"):
         check_agent(agent)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sam_vit_b", "SAM_VIT_B", "sam-vit-b", "sam_vit_b-own", "oracle", "Oracle", "process", "custom"),
+        *("\uff53am_vit_b", "pocket-sam+", "grabcut"),
+    ],
+)
+def test_a_shipped_name_is_refused_to_others(name: str) -> None:
+    with pytest.raises(ValueError, match="is that of simclick's own"):
+        refuse_shipped_name(name)
+
+
+def test_other_names_are_free_and_shipped_ones_known() -> None:
+    for name in ("mine", "sam_vit_b-tuned", "oracles", "my-sam"):
+        refuse_shipped_name(name)
+    assert is_shipped("sam_vit_b")
+    assert not any(is_shipped(name) for name in ("custom", "process", "mine", ""))

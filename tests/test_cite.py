@@ -18,6 +18,7 @@ from simclick.protocol import protocol_names
 def run(**changes: object) -> dict[str, object]:
     return {
         "agent": {"name": "sam_vit_b"},
+        "specs": {"agent": {"name": "sam_vit_b"}},
         "dataset": {"name": "cosmos"},
         "protocol": {"id": "cosmos-s5-v1"},
         **changes,
@@ -51,6 +52,13 @@ def test_what_an_agent_brings_counts_first() -> None:
     text = cite(run(agent={"name": "sam_vit_b", "citation": own}))
     assert keys(text)[:2] == ["simclick", "mine"]
     assert "kirillov2023sam" not in text
+
+
+@pytest.mark.parametrize("specs", [{"agent": {"name": "process"}}, {"agent": {"name": "custom"}}, {}, None])
+def test_a_name_that_a_method_gave_itself_brings_no_papers(specs: object) -> None:
+    text = cite(run(specs=specs))
+    assert "kirillov2023sam" not in text
+    assert "% Agent: sam_vit_b\n\n% no paper is known: ask the method's authors" in text
 
 
 def test_silence_is_said_in_words() -> None:

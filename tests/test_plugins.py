@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,7 @@ build-backend = "setuptools.build_meta"
 name = "simclick-plug"
 version = "1.0"
 [tool.setuptools]
-py-modules = ["plugged", "plugged_broken", "plugged_exits"]
+py-modules = ["plugged", "plugged_broken", "plugged_exits", "plugged_escapes", "my_package"]
 [project.entry-points."simclick.agents"]
 plug-agent = "plugged:Square"
 plug-broken = "plugged_broken:Agent"
@@ -30,14 +31,23 @@ plug-exits = "plugged_exits:Agent"
 plug-missing = "plugged_missing:Agent"
 plug-attribute = "plugged:Sqare"
 grabcut = "plugged:Square"
+plug-value = "plugged:NUMBER"
+plug-escapes = "plugged_escapes:Agent"
+plug-oracle = "plugged:Impostor"
 [project.entry-points."simclick.annotators"]
 plug-click = "plugged:CornerClick"
+my-click = "my_package:MyClick"
+[project.entry-points."simclick.noises"]
+my-noise = "my_package:MyNoise"
 [project.entry-points."simclick.datasets"]
 plug-data = "plugged:Discs"
+my-data = "my_package:MyData"
 [project.entry-points."simclick.protocols"]
 plug-v1 = "plugged:PROTOCOL"
 plug-renamed = "plugged:PROTOCOL"
 plug-number = "plugged:NUMBER"
+plug-empty = "plugged:EMPTY"
+my-v1 = "my_package:PROTOCOL"
 """
 
 MODULE = '''
@@ -115,7 +125,16 @@ class Discs(Dataset):
 
 PROTOCOL = {"id": "plug-v1", "summary": "The first wrong pixel.", "annotator": "plug-click", "budget": 4}
 NUMBER = 5
+EMPTY = {}
+
+
+class Impostor(Square):
+    def __init__(self):
+        super().__init__(3)
+        self.info = AgentInfo("Oracle")
 '''
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +146,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / "plugged.py").write_text(textwrap.dedent(MODULE))
     (source / "plugged_broken.py").write_text("raise RuntimeError('half\\nfinished')\n")
     (source / "plugged_exits.py").write_text("raise SystemExit(3)\n")
+    (source / "plugged_escapes.py").write_text("raise RuntimeError('a\\x1b[2Jb')\n")
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (source / "my_package.py").write_text("\n".join(blocks))
     pytest.importorskip("pip")
     build = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
     build += ["--no-build-isolation", "--disable-pip-version-check", "--target", str(target), str(source)]
@@ -138,7 +160,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def plugged(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package is on the path, and the registries are read anew."""
-    things = (registry.agents, registry.annotators, registry.datasets, registry.protocols)
+    things = (registry.agents, registry.annotators, registry.noises, registry.datasets, registry.protocols)
 
     def forget() -> None:
         for thing in things:
@@ -163,6 +185,14 @@ def test_agent_annotator_data_set_and_protocol_run_together(
     assert "plug-agent on plug-data" in out
     assert "2 cases, 2 groups, 2 episodes, 0 failed" in out
     assert "protocol plug-v1 (" in out
+
+
+def test_the_examples_of_the_page_run_together(
+    plugged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "agent=grabcut", "dataset=my-data", "protocol=my-v1", "--quiet"]
+    assert cli.main([*words, f"out={tmp_path / 'run'}"]) == 0
+    assert "3 cases, 3 groups, 9 episodes, 0 failed" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -198,6 +228,9 @@ def test_a_changed_protocol_of_a_plug_in_gets_its_plus(
         (["agent=plug-agnt"], "did you mean 'plug-agent'"),
         (["protocol=plug-renamed"], "has the id 'plug-v1'"),
         (["protocol=plug-number"], "is a int, not a Protocol"),
+        (["protocol=plug-empty"], "protocol 'plug-empty' of a plug-in lacks the key id and annotator"),
+        (["agent=plug-escapes"], r"RuntimeError: a\ufffd\[2Jb"),
+        (["agent=plug-oracle"], "agent plug-oracle: info.name 'Oracle' is that of simclick's own 'oracle'"),
         (["dataset=plug-dat"], "did you mean 'plug-data'"),
     ],
 )
@@ -222,12 +255,15 @@ def test_lists_show_each_with_its_package_and_its_fault(
     assert agents["plug-broken"]["ready"].endswith("raised RuntimeError: half finished")
     assert agents["grabcut"]["summary"].startswith("colour mixtures")  # ours stays
     assert agents["disc"]["ready"] == "yes"
+    assert agents["plug-value"]["ready"].endswith("is a int, not a class or function")
     protocols = {row["name"]: row for row in listing.rows("protocols")}
     assert protocols["plug-v1"]["summary"] == "The first wrong pixel. (plug-in simclick-plug)"
     assert protocols["plug-number"]["ready"].startswith("no: ")
     assert protocols["noc-v1"]["ready"] == "yes"
     assert cli.main(["list", "agents"]) == 0
-    err = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out
+    assert "a\ufffd[2Jb" in out
     assert err == (
         "simclick: plug-in simclick-plug: agent 'grabcut' is left out: simclick itself has that name\n"
     )
@@ -255,6 +291,10 @@ def test_metadata_that_cannot_be_read_is_noted(
         (["plugged:Square", "radius=3", "scale=2.0"], "agent plug-agent: keeps its contract"),
         (["plug-click"], "annotator plug-click: keeps its contract"),
         (["plug-data", "count=2"], "dataset plug-data: keeps its contract (2 of 2 cases loaded)"),
+        (["my-click"], "annotator my-click: keeps its contract"),
+        (["my-noise"], "noise my-noise: keeps its contract"),
+        (["my-data"], "dataset my-data: keeps its contract (3 of 3 cases loaded)"),
+        (["my-v1"], "protocol: keeps its contract (id my-v1, digest "),
         (["plug-v1"], "protocol: keeps its contract (id plug-v1, digest "),
     ],
 )

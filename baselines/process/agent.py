@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing import util
@@ -14,19 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
-from simclick.agent_info import check_info
+from simclick.agent_info import check_info, refuse_shipped_name
 from simclick.baselines.options import number, whole
 from simclick.baselines.process import child, wire
 from simclick.baselines.process import preparing as prepared
 from simclick.baselines.process.child import Child, ChildError, Log, Start
 from simclick.baselines.process.guard import guard_memory
-from simclick.baselines.process.identity import named_command, portable, public_options
+from simclick.baselines.process.identity import named_command, plain_paths, portable, public_options
+from simclick.baselines.process.place import Place
 from simclick.errors import AgentError, ConfigError
+from simclick.texts import plain
 
 __all__ = ["ProcessAgent", "ProcessEmbedding"]
 
-_COMMAND = "agent.command"
-"""Under this name the settings hold which program and files run."""
+_COMMAND, _OPTIONS, _METHOD = "agent.command", "agent.options", "method"
+"""Under these names the settings hold which program and files run, what the user asked for, and what the
+method says of itself: it cannot write over the others."""
 
 
 class ProcessEmbedding(Embedding):
@@ -74,7 +76,9 @@ class ProcessAgent(Agent):
         shared: Pass images through shared memory; False sends them through the pipe (containers, other
             hosts).
         shared_folder: Where shared images lie; by default memory where there is a memory file system.
-        hide: Folders out of the method's reach (Linux with Landlock).
+        hide: Folders out of the method's reach (Linux with Landlock). All else it may then read and run, and
+            write nothing but a folder of its own.
+        write: With `hide`: further folders that it may write, such as a cache.
         patience: After so many failures without one answer between them the method is not started again.
 
     Raises:
@@ -99,6 +103,7 @@ class ProcessAgent(Agent):
         shared: bool = True,
         shared_folder: str | None = None,
         hide: Sequence[str] = (),
+        write: Sequence[str] = (),
         patience: int = 10,
     ) -> None:
         prepared.need_posix()
@@ -110,21 +115,20 @@ class ProcessAgent(Agent):
         self._patience = whole("patience", patience, 1)
         self._shared = shared
         self._log = Log(int(number("log_mb", log_mb, 0.001, 1024) * 1e6))
-        start = Start(
+        hidden = prepared.hidden_folders(hide)
+        self._start = Start(
             command=prepared.command_words(command),
             folder=prepared.working_folder(folder),
             environment=child.environment(
                 environment or {}, os.environ, prepared.told(device, whole("threads", threads, 1))
             ),
             memory=None if memory_gb is None else int(number("memory_gb", memory_gb, 0.001) * 1e9),
-            hide=prepared.hidden_folders(hide),
-            allow=(),
+            hide=hidden,
+            write=prepared.writable_folders(write, hidden),
+            read=(),
             limit=int(number("limit_mb", limit_mb, 0.001, 4000) * 1e6),
         )
-        self._private = prepared.private_folder(
-            shared_folder
-        )  # after every check: nothing to clean up till here
-        self._start = prepared.allowed(start, str(self._private)) if start.hide else start
+        self._shared_folder = shared_folder
         self._child: Child | None = None
         self._closed = False
         self._life = 0
@@ -134,11 +138,16 @@ class ProcessAgent(Agent):
         self._why = ""
         self._released: list[int] = []
         self._holder: list[Child] = []
+        self._places: list[Place] = []
         guard_memory()
         # Also in a worker process, which ends without the usual calls at exit.
-        self._finish = util.Finalize(self, _finish, (self._private, self._log, self._holder), exitpriority=10)
+        self._finish = util.Finalize(self, _finish, (self._places, self._log, self._holder), exitpriority=10)
         try:
             self.info, self.batch = self._begin()
+        except AgentError as error:
+            self.close()
+            command = plain(" ".join(named_command(self._start.command, self._start.folder)), 200)
+            raise AgentError(f"agent.command={command}: {error}") from None
         except BaseException:
             self.close()
             raise
@@ -190,10 +199,12 @@ class ProcessAgent(Agent):
         self._finish()
 
     def _begin(self) -> tuple[AgentInfo, int]:
-        """Start the process and greet it."""
+        """Start the process, in a new place, and greet it."""
         self._life += 1
         self._released.clear()
-        self._child = Child(self._start, self._log)
+        self._leave()
+        self._places.append(self._place())
+        self._child = Child(prepared.in_place(self._start, self._places[0]), self._log)
         self._holder[:] = [self._child]
         hello = {"call": "hello", "protocol": wire.PROTOCOL, "options": self._options}
         info, batch = wire.read_hello(self._ask(hello, self._start_timeout))
@@ -207,12 +218,13 @@ class ProcessAgent(Agent):
         folder = self._start.folder
         settings = {
             _COMMAND: named_command(self._start.command, folder),
-            **portable(self._options, folder),
-            **portable(info.settings, folder),
+            _OPTIONS: portable(self._options, folder),
+            _METHOD: plain_paths(info.settings),
         }
         info = replace(info, settings=settings)
         try:
             check_info(info)  # options are the user's, and as many
+            refuse_shipped_name(info.name)
         except ValueError as error:
             raise AgentError(f"the method's {error}") from None
         return info
@@ -243,30 +255,37 @@ class ProcessAgent(Agent):
         if not embeddings:
             return
         items: list[dict[str, Any]] = []
-        files: list[Path] = []
+        files: list[str] = []
+        place = self._places[0]
         try:
             for embedding in embeddings:
                 items.append(self._image(embedding, files))
             self._ask({"call": "encode", "images": items}, self._timeout * len(items))
+        except OSError as error:
+            words = f"an image cannot be shared with the method: {error.strerror or error}"
+            self._fail(ChildError(words))
+            raise AgentError(words) from None
         finally:
             for file in files:
-                file.unlink(missing_ok=True)  # the method's mapping of it stays
+                place.take_back(file)  # the method's mapping of it stays
         for embedding in embeddings:
             embedding.life = self._life
 
-    def _image(self, embedding: ProcessEmbedding, files: list[Path]) -> dict[str, Any]:
-        """Return the message about an image; a file that it is written to joins `files`."""
+    def _image(self, embedding: ProcessEmbedding, files: list[str]) -> dict[str, Any]:
+        """Return the message about an image; a file that it is written to joins `files`.
+
+        Raises:
+            OSError: When the file cannot be made.
+        """
         image = embedding.image
         if image is None:
             raise ValueError("the embedding was released before it was used")
         item: dict[str, Any] = {"id": embedding.number, "shape": list(image.shape)}
         if not self._shared:
             return {**item, "data": image.tobytes()}
-        file = self._private / f"{embedding.number}.image"
-        files.append(file)
-        with file.open("wb") as stream:
-            stream.write(np.ascontiguousarray(image).data)
-        return {**item, "file": str(file)}
+        place = self._places[0]
+        files.append(place.put(np.ascontiguousarray(image).data))
+        return {**item, "file": str(place.images / files[-1])}
 
     def _ask(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Ask one question and return the answer to it."""
@@ -297,13 +316,27 @@ class ProcessAgent(Agent):
         self._child = None
         self._holder.clear()
 
+    def _place(self) -> Place:
+        try:
+            return Place(self._shared_folder)
+        except ConfigError as error:
+            if self._life == 1:
+                raise
+            raise AgentError(str(error)) from None  # a run under way goes on with failure rows
 
-def _finish(private: Path, log: Log, holder: list[Child]) -> None:
+    def _leave(self) -> None:
+        """Remove what was shared with the last start of the method."""
+        while self._places:
+            self._places.pop().remove()
+
+
+def _finish(places: list[Place], log: Log, holder: list[Child]) -> None:
     for process in holder:
         process.stop()
     holder.clear()
     log.close()
-    shutil.rmtree(private, ignore_errors=True)
+    while places:
+        places.pop().remove()
 
 
 def _understood(body: bytearray, number: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 __all__ = ["DEEPEST", "LONGEST_LIST", "LONGEST_MAP", "LONGEST_TEXT", "MOST_ITEMS", "measure"]
 
 LONGEST_TEXT = 200_000
-"""Bytes of a text: settings and errors; masks and memories are bytes, bounded by ``agent.limit_mb`` alone."""
+"""Bytes of a text: settings and errors. Masks and memories are bytes, which have bounds of their own."""
 LONGEST_LIST = 4096
 LONGEST_MAP = 1024
 DEEPEST = 16

@@ -44,7 +44,8 @@ class Start:
         environment: All of its environment.
         memory: Bytes of address space, or None.
         hide: Folders that are out of its reach, as absolute real paths.
-        allow: Paths that stay in reach within those.
+        write: With `hide`: the folders that it may write; all else in reach it may read and run.
+        read: Folders that it may read although they lie within a hidden one.
         limit: Largest answer, in bytes.
     """
 
@@ -53,7 +54,8 @@ class Start:
     environment: Mapping[str, str]
     memory: int | None
     hide: tuple[str, ...]
-    allow: tuple[str, ...]
+    write: tuple[str, ...]
+    read: tuple[str, ...]
     limit: int
 
 
@@ -143,7 +145,8 @@ class Child:
             "parent": os.getpid(),
             "memory": start.memory,
             "hide": list(start.hide),
-            "allow": list(start.allow),
+            "write": list(start.write),
+            "read": list(start.read),
         }
         launcher = str(Path(__file__).with_name("launcher.py"))
         arguments = [sys.executable, "-I", "-S", launcher, json.dumps(settings), *start.command]

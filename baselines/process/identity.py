@@ -8,18 +8,19 @@ file shows.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["named_command", "portable", "public_options"]
+__all__ = ["named_command", "plain_paths", "portable", "public_options"]
 
 _DIGITS = 16
 _ABSOLUTE = re.compile(r"(?<![\w.:/])~?/(?:[^/:=,\s]+/)*([^/:=,\s]+)/?")
 """An absolute path inside a word, as in ``--volume=/home/me/data:/data``; not the slashes of an address."""
-_LOCAL = ("folder", "shared_folder", "hide")
+_LOCAL = ("folder", "shared_folder", "hide", "write")
 """Options of the agent that are places on the machine, and change no mask."""
 
 
@@ -36,13 +37,36 @@ def named_command(words: Sequence[str], folder: str | None = None) -> list[str]:
 
 
 def portable(value: Any, folder: str | None = None) -> Any:
-    """Return an option's value with every text in it that names a file or an absolute path made portable."""
+    """Return an option's value with every text in it that names a file or an absolute path made portable.
+
+    Keys of mappings too; where two become equal the later one gets a number.
+    """
+    return _mapped(value, lambda text: _path(text, folder))
+
+
+def plain_paths(value: Any) -> Any:
+    """Return a value that a method reported, with the last part of every absolute path in its place.
+
+    No file is opened: which ones there are, and what they hold, is not for a method to ask.
+    """
+    return _mapped(value, _without_folders)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return _path(value, folder)
+        return change(value)
     if isinstance(value, Mapping):
-        return {key: portable(inner, folder) for key, inner in value.items()}
+        found: dict[Any, Any] = {}
+        for key, inner in value.items():
+            name = wanted = change(key) if isinstance(key, str) else key
+            for number in itertools.count(2):
+                if name not in found:
+                    break
+                name = f"{wanted} ({number})"
+            found[name] = _mapped(inner, change)
+        return found
     if isinstance(value, (list, tuple)):
-        return [portable(inner, folder) for inner in value]
+        return [_mapped(inner, change) for inner in value]
     return value
 
 
@@ -77,6 +101,12 @@ def _path(text: str, folder: str | None) -> str:
     if found is not None and found.is_file():
         state = found.stat()
         return f"{Path(text).name} sha256:{_sha256(str(found), state.st_size, state.st_mtime_ns)}"
+    return _without_folders(text)
+
+
+def _without_folders(text: str) -> str:
+    if text.startswith(("/", "~/")) and " " in text:  # a path with blanks in it; where it ends is not known
+        return _last_part(text)
     return _ABSOLUTE.sub(lambda match: match[1], text)
 
 

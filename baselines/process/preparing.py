@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from simclick.baselines.process import child
 from simclick.baselines.process.child import Start
+from simclick.baselines.process.place import Place
 from simclick.errors import ConfigError
 
 __all__ = [
-    "allowed",
     "command_words",
     "hidden_folders",
+    "in_place",
     "need_posix",
-    "private_folder",
     "told",
     "working_folder",
+    "writable_folders",
 ]
 
 
@@ -57,31 +57,46 @@ def working_folder(folder: str | None) -> str | None:
 
 def hidden_folders(folders: Sequence[str]) -> tuple[str, ...]:
     """Return the folders to hide as absolute real paths."""
-    if isinstance(folders, str):
-        folders = [folders]
+    return _real_folders("hide", folders)
+
+
+def _real_folders(option: str, folders: Sequence[str]) -> tuple[str, ...]:
     found = []
-    for folder in folders:
+    for folder in [folders] if isinstance(folders, str) else folders:
         path = Path(folder).expanduser()
         if not path.exists():
-            raise ConfigError(f"agent.hide: no such folder: {folder}")
+            raise ConfigError(f"agent.{option}: no such folder: {folder}")
         found.append(str(path.resolve()))
     return tuple(found)
 
 
-def private_folder(wanted: str | None) -> Path:
-    """Return a new folder, ours alone, in memory where there is a memory file system."""
-    memory = "/dev/shm"
-    place = wanted or (memory if os.access(memory, os.W_OK | os.X_OK) else None)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="simclick-", dir=place))
-    except OSError as error:
-        raise ConfigError(f"agent.shared_folder={place}: {error.strerror}") from None
-    return folder.resolve()
+def writable_folders(folders: Sequence[str], hidden: Sequence[str]) -> tuple[str, ...]:
+    """Return the folders that a confined method may write, as absolute real paths.
+
+    Raises:
+        ConfigError: When one is not there, nothing is hidden, or one lies within or above what is hidden.
+    """
+    found = _real_folders("write", folders)
+    if found and not hidden:
+        raise ConfigError("agent.write is of use with agent.hide alone: without it everything may be written")
+    for path in found:
+        for secret in hidden:
+            if Path(path).is_relative_to(secret) or Path(secret).is_relative_to(path):
+                raise ConfigError(f"agent.write={path}: it overlaps with agent.hide={secret}")
+    return found
 
 
-def allowed(start: Start, folder: str) -> Start:
-    """Return the start of a confined method with a folder of its own, for temporary files too."""
-    return replace(start, allow=(folder,), environment={**start.environment, "TMPDIR": folder})
+def in_place(start: Start, place: Place) -> Start:
+    """Return the start of a method in a place; a confined one has its temporary files there."""
+    if not start.hide:
+        return start
+    own = str(place.own)
+    return replace(
+        start,
+        write=(own, *start.write),
+        read=(str(place.images),),
+        environment={**start.environment, "TMPDIR": own},
+    )
 
 
 def told(device: str, threads: int) -> dict[str, str]:

@@ -36,6 +36,8 @@ from simclick.texts import plain
 
 __all__ = [
     "HEAD",
+    "LARGEST_MEMORY",
+    "MEMORY_PER_PIXEL",
     "PROTOCOL",
     "frame",
     "frame_length",
@@ -50,6 +52,8 @@ PROTOCOL = 1
 HEAD = 4
 """Bytes of the length before a message."""
 
+LARGEST_MEMORY, MEMORY_PER_PIXEL = 16 << 20, 8
+"""Bytes that one memory may have: so many, and for each pixel of the image so many more."""
 _MOST_CANDIDATES = 1024
 _LONGEST_ERROR = 1000
 
@@ -197,15 +201,23 @@ def _prediction(answer: Any, size: tuple[int, int]) -> Prediction:
     if not isinstance(answer, dict):
         raise AgentError(f"an answer is a {type(answer).__name__}, not a map")
     masks = _masks(answer.get("shape"), answer.get("masks"), size)
-    memories = answer.get("memories")
-    if memories is not None and not (
-        isinstance(memories, list) and all(m is None or isinstance(m, bytes) for m in memories)
-    ):
-        raise AgentError("an answer's memories must be a list of bytes or nil")
+    memories = _memories(answer.get("memories"), size)
     scores = answer.get("scores")
     if not isinstance(scores, list) or any(type(s) not in (int, float) for s in scores):
         raise AgentError("an answer's scores must be a list of numbers")
     return Prediction(masks, scores, memories)
+
+
+def _memories(memories: Any, size: tuple[int, int]) -> Any:
+    if memories is None:
+        return None
+    if not isinstance(memories, list) or not all(m is None or isinstance(m, bytes) for m in memories):
+        raise AgentError("an answer's memories must be a list of bytes or nil")
+    most = LARGEST_MEMORY + MEMORY_PER_PIXEL * size[0] * size[1]
+    longest = max((len(memory) for memory in memories if memory is not None), default=0)
+    if longest > most:
+        raise AgentError(f"a memory has {longest} bytes; for this image it may have {most}")
+    return memories
 
 
 def _masks(shape: Any, bits: Any, size: tuple[int, int]) -> NDArray[np.bool_]:

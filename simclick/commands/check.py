@@ -52,6 +52,9 @@ def _check(arguments: argparse.Namespace) -> int:
     except (Exception, SystemExit) as error:
         print(f"{what}: {_where(error)} raised {type(error).__name__}: {plain(error, 1000)}")
         return 1
+    except KeyboardInterrupt as error:  # Ctrl-C, or the class raised it: the two cannot be told apart
+        print(f"{what}: {_where(error)} was interrupted: the check did not end")
+        return 130
     finally:
         if kind == "agent":
             made.close()
@@ -70,6 +73,8 @@ def _made(target: str, options: Mapping[str, Any]) -> Any:
         raise
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{target}: making it raised {type(error).__name__}: {plain(error)}") from error
+    except KeyboardInterrupt:
+        raise ConfigError(f"{target}: making it was interrupted") from None
 
 
 def _found(target: str) -> Any:
@@ -106,6 +111,7 @@ def _found(target: str) -> Any:
 def _kind_and_check(made: Any, target: str) -> tuple[str, Callable[[Any], str]]:
     """Return what something is, and the check for it, which returns words about what was checked."""
     from simclick.agent import Agent
+    from simclick.agent_info import refuse_shipped_name
     from simclick.datasets.base import Dataset
     from simclick.prompts import KINDS
     from simclick.protocol import Protocol
@@ -120,6 +126,11 @@ def _kind_and_check(made: Any, target: str) -> tuple[str, Callable[[Any], str]]:
         return checked
 
     def agent(thing: Agent) -> str:
+        if not type(thing).__module__.startswith("simclick.baselines."):
+            try:
+                refuse_shipped_name(str(thing.info.name))
+            except ValueError as error:
+                raise AssertionError(str(error)) from None
         check_agent(thing)
         asked = ", ".join(kind for kind in KINDS if kind in thing.info.accepts)
         return f" (asked: {asked}; alone and in a batch equal within {TOLERANCE:.1%} of pixels)"

@@ -44,6 +44,8 @@ def _build(arguments: argparse.Namespace) -> int:
             print(what, file=sys.stderr, flush=True)
 
     result = build_site(arguments.submissions, arguments.out, arguments.suite, progress)
+    for note in result.notes:
+        print(f"simclick: {note}", file=sys.stderr)
     print(result.index)
     return 0
 

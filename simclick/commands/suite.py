@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ A suite is a data set's contents (the SHA-256 of every case) and protocols: what
   simclick suite list
   simclick suite show phantoms-v1
   simclick suite freeze dataset=cosmos dataset.root=DIR --name my-cosmos-v1 \\
-      --protocols noc-v1,cosmos-s5-v1 --roles clicks=noc-v1,box=cosmos-s5-v1 --out my-cosmos-v1.yaml
+      --protocols noc-v1,cosmos-s5-v1 --out my-cosmos-v1.yaml
+Each protocol feeds a board by its role: clicks, box, click_noise or box_noise. Roles follow from the
+prompts and the noise of the protocols, the first of a kind taking it; --roles clicks=A,box=B says otherwise.
 A frozen suite does not say where the data lie: whoever verifies gives --data DIR.
 """
 
@@ -33,7 +36,9 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--name", metavar="NAME", help="freeze: its name, which ends in -v1, -v2, …")
     parser.add_argument("--protocols", metavar="A,B", help="freeze: ids of protocols")
     parser.add_argument(
-        "--roles", default="", metavar="ROLE=A,…", help="freeze: clicks box click_noise box_noise"
+        "--roles",
+        metavar="ROLE=A,…",
+        help="freeze: which protocol feeds which board (default: by their prompts and noise)",
     )
     parser.add_argument("--title", default="", help="freeze: one line")
     parser.add_argument("--description", default="", help="freeze: what it is for")
@@ -86,7 +91,9 @@ def _freeze(arguments: argparse.Namespace) -> int:
     if wrong := [word for word in arguments.words if not word.startswith("dataset")]:
         raise ConfigError(f"suite freeze takes dataset=… and dataset.key=…, not {wrong[0]!r}")
     spec = compose_run(arguments.words)
-    roles = dict(word.partition("=")[::2] for word in arguments.roles.split(",") if word)
+    roles = None
+    if arguments.roles is not None:
+        roles = dict(word.partition("=")[::2] for word in arguments.roles.split(",") if word)
     suite = freeze(
         arguments.name,
         spec.dataset,
@@ -102,4 +109,8 @@ def _freeze(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigError(f"cannot write {arguments.out}: {error.strerror or error}") from None
     print(f"{arguments.out}: {len(suite.cases)} cases, digest {suite.digest}")
+    for role, protocol in suite.roles.items():
+        print(f"role {role:12} {protocol}")
+    for protocol in suite.idle:
+        print(f"simclick: {protocol} has no role: it feeds no board (see --roles)", file=sys.stderr)
     return 0

@@ -13,11 +13,18 @@ from simclick.errors import ConfigError
 __all__ = ["add"]
 
 _HELP = """\
-Exit codes: 0 every check passed; 1 a check failed, or the archive was refused; 2 wrongly asked.
+Exit codes: 0 everything passed; 1 a check failed, an archive was refused, or a folder is not proved;
+2 wrongly asked.
   simclick verify NAME.zip                          recompute and replay, without the method
   simclick verify NAME.zip --rerun agent=grabcut    and run the method again on a random sample
   simclick verify NAME.zip --accept leaderboard/submissions
-  simclick verify --changed origin/main             check the accepted folders that differ from a git base
+  simclick verify --changed origin/main --archives DIR [--rerun agent=grabcut]
+                                                    check the accepted folders that differ from a git base
+A folder passes with the tier that was established here: `self-reported` without its archive, `replayed`
+with it in --archives, `reproduced` with --rerun besides. --allow-unreplayed lets a higher claim pass and
+says so; a submission of the base is removed or replaced only with --allow-removal.
+--rerun agent=custom runs that Python code here, as you and without a sandbox. Of a stranger's, use
+agent=process with its limits, in a container, under an account that holds nothing.
 """
 
 
@@ -45,6 +52,12 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--submissions", type=Path, default=Path("leaderboard/submissions"), metavar="DIR")
     parser.add_argument(
         "--archives", type=Path, metavar="DIR", help="changed: where archives lie, by SHA-256"
+    )
+    parser.add_argument(
+        "--allow-unreplayed", action="store_true", help="changed: pass a tier that is not proved here"
+    )
+    parser.add_argument(
+        "--allow-removal", action="store_true", help="changed: submissions may be removed or replaced"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -105,13 +118,25 @@ def _agent(words: list[str]) -> Any:
 
 
 def _changed(arguments: argparse.Namespace) -> int:
-    from simclick.leaderboard.changed import check_changed
+    from simclick.leaderboard.changed import Evidence, check_changed
 
-    outcomes = check_changed(arguments.submissions, arguments.changed, arguments.archives)
-    for outcome in outcomes:
-        print(f"{'pass' if outcome.passed else 'fail':8} {outcome.folder}: {outcome.detail}")
-    if not outcomes:
-        print(f"no accepted submission differs from {arguments.changed}")
+    if arguments.archive is not None or arguments.accept is not None:
+        raise ConfigError("--changed checks folders: give archives with --archives DIR, and no --accept")
+    outcomes = check_changed(
+        arguments.submissions,
+        arguments.changed,
+        Evidence.of(arguments.archives, _agent(arguments.rerun), arguments.episodes, arguments.seed),
+        allow_unreplayed=arguments.allow_unreplayed,
+        allow_removal=arguments.allow_removal,
+    )
+    if arguments.json:
+        rows = [{"folder": str(o.folder), "passed": o.passed, "detail": o.detail} for o in outcomes]
+        print(json.dumps(rows))
+    else:
+        for outcome in outcomes:
+            print(f"{'pass' if outcome.passed else 'fail':8} {outcome.folder}: {outcome.detail}")
+        if not outcomes:
+            print(f"no accepted submission differs from {arguments.changed}")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

@@ -70,7 +70,7 @@ def _list(arguments: argparse.Namespace) -> int:
     print(f"cache: {weights.cache_folder()}")
     for row in table:
         size = weights.size_in_words(weights.CHECKPOINTS[row["name"]])
-        proof = "SHA-256 known" if row["sha256"] else "no official SHA-256: recorded at first fetch"
+        proof = "SHA-256 known" if row["sha256"] else f"no official SHA-256: recorded at first {row['how']}"
         here = "here" if row["path"] else f"not here: simclick weights {row['how']} {row['name']}"
         here += " FILE" if not row["path"] and row["how"] == "import" else ""
         licence = row["licence"] + ("" if row["commercial"] else " NON-COMMERCIAL USE ONLY")

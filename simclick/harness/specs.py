@@ -8,6 +8,7 @@ from typing import Any
 
 from simclick import registry
 from simclick.agent import Agent
+from simclick.agent_info import is_shipped, refuse_shipped_name
 from simclick.datasets.base import Dataset
 from simclick.errors import AgentError, ConfigError, SimclickError
 
@@ -33,7 +34,8 @@ class AgentSpec:
         """
         if self.name == "custom":
             return self._custom()
-        return _checked(_make("agent", self.name, registry.agents.load(self.name), self.options), self.name)
+        agent = _make("agent", self.name, registry.agents.load(self.name), self.options)
+        return _checked(agent, self.name, foreign=not is_shipped(self.name))
 
     def public_options(self) -> dict[str, Any]:
         """Return the options as a run's record keeps them: see `Agent.public_options`."""
@@ -54,7 +56,7 @@ class AgentSpec:
             raise
         except Exception as error:
             raise AgentError(f"agent {target}: building it raised {type(error).__name__}: {error}") from error
-        return _checked(agent, str(target))
+        return _checked(agent, str(target), foreign=not str(target).startswith("simclick.baselines."))
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,17 @@ def _make(kind: str, name: str, factory: Any, options: Mapping[str, Any]) -> Any
         raise ConfigError(f"{kind} {name!r}: {error}") from error
 
 
-def _checked(agent: Any, name: str) -> Agent:
+def _checked(agent: Any, name: str, *, foreign: bool) -> Agent:
     if not isinstance(agent, Agent):
         raise AgentError(f"agent {name}: {type(agent).__name__} is not a subclass of simclick.agent.Agent")
     if getattr(agent, "info", None) is None:
         raise AgentError(f"agent {name}: it must set self.info to an AgentInfo")
     if not isinstance(agent.batch, int) or agent.batch < 1:
         raise AgentError(f"agent {name}: batch must be a whole number ≥ 1, not {agent.batch!r}")
+    if foreign:
+        try:
+            refuse_shipped_name(str(agent.info.name))
+        except ValueError as error:
+            agent.close()
+            raise AgentError(f"agent {name}: {error}") from None
     return agent

@@ -1,4 +1,4 @@
-"""Twelve ways to get at the truth. Each returns the mask that it found, or None.
+"""Fourteen ways to get at the truth, or to change it. Each returns the mask that it found, or None.
 
 They are generous to the cheat: it knows where everything lies, and what marks a truth. The same functions run
 inside the harness, in a process of their own, and in a confined one: see test_process_cheats.py.
@@ -7,6 +7,7 @@ Runs by itself as a method: ``python cheating_agents.py``, with the options ``ch
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -134,6 +135,33 @@ def fork(known: Known, image: Any) -> Any:
     return _in_bytes(data, known)
 
 
+def overwrite(known: Known, image: Any) -> Any:
+    """Write over the data set's and the run's files."""
+    for place in ("data", "run"):
+        for path in Path(known[place], "masks").glob("*.bin"):
+            with contextlib.suppress(OSError):
+                path.write_bytes(b"changed")
+    return None
+
+
+def plant_links(known: Known, image: Any) -> Any:
+    """Let the harness write over the run's files: links where it may put the next image."""
+    target = Path(known["run"]) / "masks" / "c.bin"
+    folders = {os.environ.get("TMPDIR", "")}
+    with contextlib.suppress(OSError):
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        folders |= {str(Path(line.split()[5]).parent) for line in maps if ".image" in line}
+    for folder in filter(None, folders):
+        for number in range(200):
+            with contextlib.suppress(OSError):
+                Path(folder, f"{number}.image").symlink_to(target)
+    for folder in (folder for folder in folders if folder.endswith("images")):
+        with contextlib.suppress(OSError):  # and the whole folder
+            Path(folder).rename(folder + "-moved")
+            Path(folder).symlink_to(target.parent)
+    return None
+
+
 def clock(known: Known, image: Any) -> Any:
     """Take the time that the harness spends between questions for a hint, and guess."""
     gap = time.perf_counter() - known.setdefault("clock", time.perf_counter())
@@ -155,7 +183,7 @@ CHEATS: dict[str, Callable[[Known, Any], Any]] = {
     function.__name__: function
     for function in (
         *(frames, collector, data_files, run_files, parent_memory, trace),
-        *(environment, descriptors, shared_memory, fork, clock, rebuild),
+        *(environment, descriptors, shared_memory, fork, clock, rebuild, overwrite, plant_links),
     )
 }
 

@@ -26,7 +26,7 @@ import msgpack
 
 from simclick import cli
 from simclick.agent import AgentInfo, Prediction, Request
-from simclick.baselines.process import preparing, wire
+from simclick.baselines.process import wire
 from simclick.baselines.process.agent import ProcessAgent
 from simclick.baselines.process.child import Log, environment, words
 from simclick.commands.agent_template import EXAMPLE, helper
@@ -98,7 +98,7 @@ def test_it_keeps_the_contract_of_an_agent(method: Any) -> None:
         "good",
         "2",
         frozenset({"click", "box", "text"}),
-        {"agent.command": [program, file], "radius": 5},
+        {"agent.command": [program, file], "agent.options": {"radius": 5}, "method": {"radius": 5}},
         parameters=3,
         licence="MIT",
         uses_previous=True,
@@ -121,7 +121,7 @@ def test_shared_images_are_gone_once_they_are_encoded(method: Any, tmp_path: Pat
     (private,) = place.iterdir()
     assert private.stat().st_mode & 0o777 == 0o700
     question(agent)
-    assert list(private.iterdir()) == []
+    assert sorted(path.name for path in private.rglob("*")) == ["images", "own"]
     agent.close()
     assert list(place.iterdir()) == []
 
@@ -335,7 +335,7 @@ def test_non_finite_scores_are_left_to_the_rule_that_refuses_them(method: Any) -
         ),
         ("{'n': n, 'protocol': 1, 'info': {**INFO, 'colour': 'red'}}", "unknown field 'colour'"),
         ("{'n': n, 'protocol': 1, 'info': INFO, 'batch': 0}", "batch"),
-        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'name': 'x' * 101}}", "info.name must have at most 100"),
+        ("{'n': n, 'protocol': 1, 'info': {**INFO, 'name': 'x' * 81}}", "info.name must have at most 80"),
         ("{'n': n, 'protocol': 1, 'info': {**INFO, 'licence': 'a\\x1b[2J'}}", r"info.licence .* U\+001B"),
         (
             "{'n': n, 'protocol': 1, 'info': {**INFO, 'family': 'sam'}}",
@@ -376,6 +376,8 @@ def test_bad_options_are_refused_in_one_line(options: dict[str, Any], words_: st
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(AgentError, match="code 127; its last words: cannot start no-such-program"):
         ProcessAgent("no-such-program at all")
+    with pytest.raises(AgentError, match=r"agent\.command=false: the method ended with code 1"):
+        ProcessAgent("false")
 
 
 def test_a_method_that_cannot_be_made_says_why(method: Any) -> None:
@@ -716,13 +718,3 @@ def test_messages_survive_a_round_trip() -> None:
     assert wire.frame_length(framed[: wire.HEAD], 1000) == len(framed) - wire.HEAD
     assert wire.read_message(framed[wire.HEAD :], 3) == message
     assert msgpack.Unpacker(io.BytesIO(framed[wire.HEAD :])).unpack() == message
-
-
-def test_a_private_folder_is_made_where_there_is_no_memory_file_system(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    folder = preparing.private_folder(None)
-    assert folder.parent == tmp_path.resolve()

@@ -1,7 +1,8 @@
-"""What twelve cheating agents get: inside the harness, in a process of their own, and in a confined one."""
+"""What fourteen cheating agents get: inside the harness, in a process of their own, and in a confined one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -29,7 +30,7 @@ from simclick.agent import AgentInfo, Request, SimpleAgent
 from simclick.baselines.process.agent import ProcessAgent
 from simclick.case import Case
 from simclick.commands.agent_template import helper
-from simclick.errors import AgentError
+from simclick.errors import AgentError, ConfigError
 from simclick.prompts import Round, click
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "agents-out-of-process.md"
@@ -46,10 +47,12 @@ GETS: dict[str, tuple[bool | None, bool | None, bool]] = {
     "descriptors": (True, False, False),
     "shared_memory": (True, True, False),
     "fork": (True, True, False),
+    "overwrite": (True, True, False),
+    "plant_links": (False, False, False),
     "clock": (False, False, False),
     "rebuild": (True, True, True),
 }
-"""Whether the truth is had; docs/agents-out-of-process.md says the same in words."""
+"""Whether the truth is had, or a kept file changed; docs/agents-out-of-process.md says the same in words."""
 
 
 class Insider(SimpleAgent):
@@ -101,11 +104,15 @@ class Stage:
         self.command = [sys.executable, str(code / "cheating_agents.py")]
 
     def play(self, agent: Any) -> bool:
-        """Return whether the agent answers with the truth."""
+        """Return whether the agent answers with the truth, or changes what was kept."""
         (embedding,) = agent.encode([self.case.image])
         request = Request(embedding, self.case.size, (Round((click(3, 4),)),))
         (answer,) = agent.predict([request])
-        return bool(np.array_equal(np.asarray(answer.candidates)[0], self.case.truth))
+        with contextlib.suppress(AgentError):  # what it did may break the next image
+            agent.encode([self.case.image])
+        files = [folder / "masks" / "c.bin" for folder in self.folders]
+        changed = any(file.read_bytes() != self.marked for file in files)
+        return changed or bool(np.array_equal(np.asarray(answer.candidates)[0], self.case.truth))
 
     def close(self) -> None:
         os.close(self.open)
@@ -239,9 +246,9 @@ def test_hidden_places_are_gone_and_the_rest_stays(tmp_path: Path) -> None:
     (tmp_path / "data" / "link").symlink_to(tmp_path / "data" / "hidden")
     (tmp_path / "other").mkdir()
     root = os.path.realpath(tmp_path)
-    found = reachable([f"{root}/data/hidden"], [f"{root}/data/hidden/deep"])
+    found = reachable([f"{root}/data/hidden"])
     here = {path for path in found if path.startswith(root)}
-    assert here == {f"{root}/data/hidden/deep", f"{root}/data/public", f"{root}/other"}
+    assert here == {f"{root}/data/public", f"{root}/other"}
     assert "/usr" in found
     assert not any(root.startswith(path + "/") for path in found)
 
@@ -282,3 +289,74 @@ def test_a_confined_method_cannot_write_or_rename_what_is_hidden(tmp_path: Path)
     # Signals are kept in since Linux 6.12.
     assert next(iter(answer.scores)) in (5.0, 6.0)
     assert (tmp_path / "hidden" / "a").read_text() == "a"
+
+
+WRITER = """
+from simclick_method import Answer, Method, serve
+import os, tempfile, numpy as np
+def writes(path):
+    try: open(path, "r+b" if os.path.exists(path) else "wb").close()
+    except PermissionError: return 0
+    return 1
+class Writer(Method):
+    def __init__(self, ours, free): self.ours, self.free = ours, free
+    def encode(self, image):
+        return {os.path.dirname(l.split()[5]) for l in open("/proc/self/maps") if "/images/" in l}
+    def segment(self, request):
+        folders = [*request.features, *map(os.path.dirname, self.ours)]
+        tried = [*self.ours, *(os.path.join(folder, "planted") for folder in folders)]
+        tempfile.TemporaryFile().close()
+        scores = [len(request.features), len(tried), sum(map(writes, tried)), sum(map(writes, self.free))]
+        return Answer([np.ones(request.size, bool)] * 4, scores)
+serve(Writer)
+"""
+
+
+def test_a_confined_method_writes_in_its_own_folder_alone(tmp_path: Path) -> None:
+    import simclick
+
+    for name in ("hidden", "cache", "code", "home"):
+        (tmp_path / name).mkdir()
+    dotted = tmp_path / "home" / ".profile"
+    dotted.write_text("as it was")
+    (tmp_path / "code" / "simclick_method.py").write_text(helper())
+    (tmp_path / "code" / "method.py").write_text(WRITER)
+    ours = [str(simclick.__file__), str(np.__file__), f"{sys.prefix}/pyvenv.cfg", str(dotted)]
+    free = [str(tmp_path / "cache" / "file"), os.devnull]
+    try:
+        agent = ProcessAgent(
+            [sys.executable, str(tmp_path / "code" / "method.py")],
+            hide=[str(tmp_path / "hidden"), "/dev/shm"],
+            write=[str(tmp_path / "cache")],
+            options={"ours": ours, "free": free},
+        )
+    except AgentError as error:
+        if "needs Linux with Landlock" not in str(error):
+            raise
+        pytest.skip(str(error))
+    try:
+        (embedding,) = agent.encode([np.zeros((4, 4, 3), np.uint8)])
+        (answer,) = agent.predict([Request(embedding, (4, 4), (Round((click(1, 1),)),))])
+    finally:
+        agent.close()
+    # The image's folder and four files, and beside each: nothing of them is written, both that are free are.
+    assert [int(score) for score in answer.scores] == [1, 9, 0, 2]
+    assert dotted.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("write", "hide", "words"),
+    [
+        (["."], [], "agent.write is of use with agent.hide alone"),
+        (["data/in"], ["data"], "overlaps with agent.hide"),
+        (["data"], ["data/in"], "overlaps with agent.hide"),
+        (["none"], ["data"], "agent.write: no such folder"),
+    ],
+)
+def test_what_may_be_written_is_apart_from_what_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: list[str], hide: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "in").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=words):
+        ProcessAgent("x", hide=hide, write=write)

@@ -21,6 +21,7 @@ from simclick.baselines.process.agent import ProcessAgent
 from simclick.baselines.process.identity import named_command, portable
 from simclick.citations import ENTRIES
 from simclick.commands.agent_template import helper, recipe
+from simclick.errors import AgentError
 
 METHOD = """
 from simclick_method import Method, serve
@@ -75,6 +76,7 @@ def test_a_command_keeps_names_and_contents(folder: Path) -> None:
         (0.5, 0.5),
         (None, None),
         (["/a/b", {"c": "/d/e/"}], ["b", {"c": "e"}]),
+        ({"/home/me/k": 1, "/home/you/k": 2, "k (2)": 3}, {"k": 1, "k (2)": 2, "k (2) (2)": 3}),
         ("x" * 5000, "x" * 5000),
         ("nul\0", "nul\0"),
     ],
@@ -106,12 +108,52 @@ def test_the_digest_is_equal_where_the_same_files_lie_elsewhere(folder: Path, tm
         infos.append(agent.info)
         agent.close()
     assert infos[0] == infos[1]
-    assert infos[0].settings["loaded"] == infos[0].settings["weights"]
-    assert infos[0].settings["ratio"] == "1/2"
+    weights = f"weights.pth sha256:{digits(folder / 'weights.pth')}"
+    assert infos[0].settings["agent.options"] == {"weights": weights}
+    # What the method says itself opens no file of ours, and stands apart.
+    assert infos[0].settings["method"] == {"loaded": "weights.pth", "ratio": "1/2"}
     (other / "mine.py").write_text(METHOD + "# changed\n")
     agent = ProcessAgent([sys.executable, str(other / "mine.py")], options={"weights": "x"})
     agent.close()
     assert agent.info.digest != infos[0].digest
+
+
+FORGER = """
+from simclick_method import Method, serve
+import numpy as np
+class Forger(Method):
+    def __init__(self, radius=1):
+        self.settings = {"agent.command": ["python", "forge.py sha256:0123456789abcdef"], "agent.options": {},
+                         "radius": 7, "/home/me/key": "v", "key": "w"}
+    def segment(self, request):
+        return np.ones(request.size, bool)
+serve(Forger)
+"""
+
+
+def test_a_method_cannot_write_over_what_ran_and_what_was_asked(folder: Path) -> None:
+    file = folder / "forge.py"
+    infos = []
+    for text in (FORGER, FORGER.replace("ones", "zeros")):
+        file.write_text(text)
+        agent = ProcessAgent([sys.executable, str(file)], options={"radius": 3})
+        agent.close()
+        infos.append(agent.info)
+        settings = agent.info.settings
+        assert set(settings) == {"agent.command", "agent.options", "method"}
+        assert settings["agent.command"][1] == f"forge.py sha256:{digits(file)}"
+        assert settings["agent.options"] == {"radius": 3}
+        assert settings["method"]["key"] == "v"
+        assert settings["method"]["key (2)"] == "w"
+    assert infos[0].digest != infos[1].digest
+
+
+@pytest.mark.parametrize("name", ["sam_vit_b", "SAM-ViT-B", "oracle", "pocket-sam-own", "a|b"])
+def test_a_method_cannot_take_a_name_of_ours(folder: Path, name: str) -> None:
+    file = folder / "named.py"
+    file.write_text(METHOD.replace('name, family = "mine"', f"name, family = {name!r}"))
+    with pytest.raises(AgentError, match=r"named.py sha256:.*the method's info\.name"):
+        ProcessAgent([sys.executable, str(file)], options={"weights": "x"})
 
 
 def test_a_run_keeps_no_place_and_no_key(

@@ -74,7 +74,7 @@ def test_masks_and_probabilities_equal_the_repositorys_own_loop(
         agent.close()
     print(f"{which}: largest difference of probabilities {largest:g}")
     assert largest <= 1e-6
-    threshold = agent.info.settings["threshold"]
+    threshold = agent.info.settings["method"]["threshold"]
     assert all(np.array_equal(m, p > threshold) for m, p in zip(masks, played["probabilities"], strict=True))
     assert any(0.01 < mask.mean() < 0.99 for mask in masks)  # the comparison is not of blanks
     check_clicks(played, masks)

@@ -36,6 +36,20 @@ class Unmade(SimpleAgent):
     def segment(self, image, request):
         return None
 
+class Stopping(SimpleAgent):
+    info = AgentInfo("stopping")
+    def segment(self, image, request):
+        raise KeyboardInterrupt
+
+class Impostor(Whole):
+    info = AgentInfo("SAM-vit-b")
+
+class Stopped(SimpleAgent):
+    def __init__(self):
+        raise KeyboardInterrupt
+    def segment(self, image, request):
+        return None
+
 class Outside:
     name, version, draws_chance, kinds = "outside", 1, False, frozenset({"click"})
     def propose(self, case, masks, histories, draws):
@@ -64,8 +78,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["checked_module:Whole"], 0, "agent whole: keeps its contract"),
         (["checked_module:Small"], 1, "agent small: breaks its contract: candidates are bool[1, 2, 2]"),
+        (["checked_module:Stopping"], 130, "in segment, was interrupted: the check did not end"),
+        (["checked_module:Stopped"], 2, "making it was interrupted"),
+        (["checked_module:Impostor"], 1, "is that of simclick's own 'sam_vit_b': choose another"),
         (["checked_module:Outside"], 1, "annotator outside: breaks its contract: "),
-        (["checked_module:Buggy"], 1, "annotator buggy: checked_module.py, line 30, in propose, raised"),
+        (["checked_module:Buggy"], 1, "annotator buggy: checked_module.py, line 44, in propose, raised"),
         (["checked_module:Unmade"], 2, "making it raised TypeError"),
         (["checked_module:Unmade", "path=/no/such"], 2, "making it raised FileNotFoundError"),
         (["checked_module:Nothing"], 2, "neither an Agent, a Dataset nor a Protocol"),
