@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.verify import Verdict
 
-__all__ = ["ENTRY_FILE", "WORST", "entry_files", "write_entry"]
+__all__ = ["ENTRY_FILE", "WORST", "entry_files", "worst_keys", "write_entry"]
 
 WORST = 3
 """How many of the worst episodes of a protocol are shown."""
@@ -50,7 +50,8 @@ def entry_files(opened: Opened, local: Mapping[str, Any] | None) -> dict[str, by
         name = run.protocol.id
         files[f"{name}.episodes.parquet"] = parquet_bytes(_kept(run.claimed.episodes, EPISODES))
         files[f"{name}.steps.parquet"] = parquet_bytes(_kept(run.claimed.steps, STEPS))
-        for place, key in enumerate(_worst(run)):
+        worst = worst_keys(run.claimed.episodes, run.claimed.steps, run.protocol.budget)
+        for place, key in enumerate(worst):
             stem = f"worst/{name}-{place}"
             picture = None if local is None else _picture(opened, run, key, local)
             if picture is not None:
@@ -114,11 +115,11 @@ def _kept(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 Key = tuple[str, float, int]
 
 
-def _worst(run: OpenedRun) -> list[Key]:
+def worst_keys(episodes: pd.DataFrame, steps: pd.DataFrame, budget: int) -> list[Key]:
     """Return the episodes with the least mean Dice over all costs, of different cases; ties by key."""
     from simclick.statistics.clicks import area, timeline
 
-    line = timeline(run.claimed.steps, run.claimed.episodes, run.protocol.budget)
+    line = timeline(steps, episodes, budget)
     keys = line.episodes[["case_id", "level", "repeat"]].assign(area=area(line.curve()))
     found: dict[str, Key] = {}
     for row in keys.sort_values(["area", "case_id", "level", "repeat"], kind="stable").to_dict("records"):

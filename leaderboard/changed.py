@@ -1,40 +1,61 @@
 """Checking accepted folders that a change touches: what a pull request runs.
 
-A folder holds no masks, so without its archive this proves less than `verify`: that the folder is
-whole, that its rows give the numbers it claims, and that verdict, suite and protocols fit. With the
-archive at hand (by its SHA-256) the submission is verified anew and the folder compared with it.
+A folder holds no masks. By itself it proves only that it is whole and that its rows fit each other, the suite
+and the numbers it claims, so no more than ``self-reported`` is passed on its word. ``replayed`` needs its
+archive, found by its SHA-256: that is verified anew, and the folder compared with what it gives.
+``reproduced`` needs the method as well, run again here.
 """
 
 from __future__ import annotations
 
+import io
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from simclick.errors import ConfigError, SimclickError
+from simclick.harness.specs import AgentSpec
 from simclick.harness.store import sha256_of
-from simclick.leaderboard.accept import ENTRY_FILE
-from simclick.leaderboard.checks import READ, REPLAYED
-from simclick.leaderboard.entries import MAX_ENTRY_FILE, TIERS, Entry, load_entry
-from simclick.leaderboard.limits import canonical_json, check_keys
-from simclick.leaderboard.method import slug
-from simclick.leaderboard.suites import Suite, load_suite, suite_names
-from simclick.leaderboard.summary import summarise
+from simclick.leaderboard.entries import TIERS, Entry
+from simclick.leaderboard.folders import check_folder, entry_paths
+from simclick.leaderboard.limits import canonical_json
+from simclick.leaderboard.pictures import same_picture
 
-__all__ = ["MAX_FOLDER", "Outcome", "changed_folders", "check_changed", "check_folder"]
+__all__ = ["Evidence", "Outcome", "changed_folders", "check_changed", "established"]
 
-MAX_FOLDER = 1 << 20
-"""Bytes of an accepted folder."""
 _KEPT = ("README.md", ".gitkeep")
-_PNG = b"\x89PNG\r\n\x1a\n"
-_WORST_KEYS = frozenset(
-    {
-        *("protocol", "case_id", "level", "repeat", "target", "group", "status", "final_dice"),
-        *("steps", "picture"),
-    }
-)
+_WAY_OUT = "see simclick verify --help"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check of folders may lean on.
+
+    Attributes:
+        archives: Archives by their SHA-256.
+        agent: The method, to run again where a folder claims ``reproduced``.
+        episodes: How many episodes to run again.
+        seed: Which; drawn afresh unless given.
+    """
+
+    archives: Mapping[str, Path] = field(default_factory=dict)
+    agent: AgentSpec | None = None
+    episodes: int = 32
+    seed: int | None = None
+
+    @classmethod
+    def of(cls, archives: Path | None, agent: AgentSpec | None = None, episodes: int = 32,
+           seed: int | None = None) -> Evidence:  # fmt: skip
+        """Return evidence with the archives of a folder, `archives`; None: no archive.
+
+        Raises:
+            ConfigError: When there is no such folder.
+        """
+        if archives is not None and not archives.is_dir():
+            raise ConfigError(f"no such folder of archives: {archives}")
+        paths = [] if archives is None else sorted(archives.glob("*.zip"))
+        return cls({sha256_of(path): path for path in paths}, agent, episodes, seed)
 
 
 @dataclass(frozen=True)
@@ -46,202 +67,122 @@ class Outcome:
     detail: str
 
 
-def check_changed(submissions: Path, base: str, archives: Path | None = None) -> list[Outcome]:
+def check_changed(
+    submissions: Path,
+    base: str,
+    evidence: Evidence | None = None,
+    *,
+    allow_unreplayed: bool = False,
+    allow_removal: bool = False,
+) -> list[Outcome]:
     """Check the accepted folders that differ from a git base, sorted by path.
 
     Args:
         submissions: The folder of submissions, in a git checkout.
-        base: Commit, branch or tag to compare with.
-        archives: A folder with archives, found by their SHA-256, to verify anew; or None.
+        base: Commit, branch or tag to compare with: what this checkout changed since it left the base.
+        evidence: Archives and method to check anew with.
+        allow_unreplayed: Whether a folder passes whose tier nothing here established.
+        allow_removal: Whether a folder of the base may be removed or replaced.
 
     Raises:
         ConfigError: When there is no such folder, checkout or base.
     """
-    known = _archives(archives)
+    found = _changed(submissions, base)
     outcomes = [
         Outcome(submissions / name, False, "belongs to no submission: SUITE/SLUG/ holds all of one")
-        for name in _strays(submissions, base)
+        for name in _strays(submissions, found)
     ]
-    for folder in changed_folders(submissions, base):
-        if not folder.exists():
-            outcomes.append(Outcome(folder, True, "removed"))
-            continue
-        try:
-            outcomes.append(Outcome(folder, True, check_folder(folder, known)))
-        except SimclickError as error:
-            outcomes.append(Outcome(folder, False, str(error)))
+    for name, there_before in _folders(found).items():
+        folder = submissions / name
+        if there_before and not allow_removal:
+            what = "replaced" if folder.exists() else "removed"
+            detail = f"a submission of {base} is {what}: --allow-removal lets it ({_WAY_OUT})"
+            outcomes.append(Outcome(folder, False, detail))
+        elif not folder.exists():
+            outcomes.append(Outcome(folder, True, "removed, as --allow-removal lets it"))
+        else:
+            outcomes.append(_outcome(folder, evidence or Evidence(), allow_unreplayed))
     return outcomes
 
 
 def changed_folders(submissions: Path, base: str) -> list[Path]:
     """Return the folders ``SUITE/SLUG`` in which a file differs from a git base, or is new."""
-    names = _changed(submissions, base)
-    folders = {Path(*Path(name).parts[:2]) for name in names if len(Path(name).parts) > 2}
-    return [submissions / folder for folder in sorted(folders)]
+    return [submissions / folder for folder in _folders(_changed(submissions, base))]
 
 
-def _changed(submissions: Path, base: str) -> set[str]:
-    if not submissions.is_dir():
-        raise ConfigError(f"no such folder of submissions: {submissions}")
-    return {
-        *_git(submissions, "diff", "--name-only", "-z", "--relative", base, "--", "."),
-        *_git(submissions, "ls-files", "--others", "--exclude-standard", "-z", "--", "."),
-    }
+def _outcome(folder: Path, evidence: Evidence, allow_unreplayed: bool) -> Outcome:
+    try:
+        entry = check_folder(folder)
+        tier, how = established(entry, evidence)
+    except SimclickError as error:
+        return Outcome(folder, False, str(error))
+    if TIERS.index(tier) >= TIERS.index(entry.tier):
+        return Outcome(folder, True, f"{entry.tier}: {how}")
+    claim = f"it claims {entry.tier}, established here is {tier}: {how}"
+    if allow_unreplayed:
+        return Outcome(folder, True, f"NOT PROVED, let pass by --allow-unreplayed: {claim}")
+    return Outcome(folder, False, f"{claim} ({_WAY_OUT})")
 
 
-def _strays(submissions: Path, base: str) -> list[str]:
-    """Return what changed and is in no folder of a submission: plain files and links, by name."""
-    names = (name for name in _changed(submissions, base) if len(Path(name).parts) <= 2)
-    there = (n for n in names if (submissions / n).exists() or (submissions / n).is_symlink())
-    return sorted(name for name in there if name not in _KEPT)
-
-
-def check_folder(folder: Path, archives: dict[str, Path] | None = None) -> str:
-    """Check one accepted folder; return what was found, in a line.
+def established(entry: Entry, evidence: Evidence) -> tuple[str, str]:
+    """Return the tier that a checked folder has by what is at hand here, never above what it claims, and how.
 
     Raises:
-        SimclickError: When it is not what it must be: a line that says why.
+        SimclickError: When its archive, or the method, contradicts it.
     """
-    entry = load_entry(folder)
-    _check_files(entry)
-    suite = _suite(entry)
-    _check_verdict(entry)
-    _check_rows(entry, suite)
-    return _check_archive(entry, archives or {})
-
-
-def _git(folder: Path, *words: str) -> list[str]:
-    try:
-        result = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        reason = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        raise ConfigError(f"git {words[0]} in {folder}: {reason[0] if reason else 'failed'}") from None
-    return [name for name in result.stdout.split("\0") if name]
-
-
-def _archives(folder: Path | None) -> dict[str, Path]:
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise ConfigError(f"no such folder of archives: {folder}")
-    return {sha256_of(path): path for path in sorted(folder.glob("*.zip"))}
-
-
-def _check_files(entry: Entry) -> None:
-    """Refuse files that the verdict does not name, that changed, and folders that are too large."""
-    found = {path.relative_to(entry.folder).as_posix(): path for path in _walk(entry.folder)}
-    total = 0
-    for name, path in found.items():
-        size = path.stat().st_size
-        total += size
-        if size > MAX_ENTRY_FILE or total > MAX_FOLDER:
-            raise ConfigError(f"{entry.folder}: larger than {MAX_FOLDER} bytes")
-        if name == "verdict.json":
-            continue
-        if ENTRY_FILE.fullmatch(name) is None:
-            raise ConfigError(f"{path}: not a file of a submission")
-        if entry.verdict["files"].get(name) != sha256_of(path):
-            raise ConfigError(f"{path}: not the file that the verdict names")
-        if name.endswith(".png") and path.read_bytes()[:8] != _PNG:
-            raise ConfigError(f"{path}: no PNG")
-    if missing := sorted(set(entry.verdict["files"]) - set(found)):
-        raise ConfigError(f"{entry.folder}: {str(missing[0])[:80]} is missing")
-    for story in entry.worst():
-        check_keys({k: v for k, v in story.items() if k != "file"}, story["file"], _WORST_KEYS)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
-            raise ConfigError(f"{path}: links are not followed")
-        if path.is_file():
-            yield path
-
-
-def _suite(entry: Entry) -> Suite:
-    about: dict[str, Any] = entry.submission["suite"]
-    if about["name"] not in suite_names():
-        raise ConfigError(f"{entry.folder}: suite {str(about['name'])[:80]!r} is none that simclick ships")
-    suite = load_suite(about["name"])
-    if about.get("digest") != suite.digest:
-        raise ConfigError(f"{entry.folder}: the digest of suite {suite.name} is another")
-    for run in entry.submission["runs"]:
-        if dict(suite.protocols).get(run["protocol"]) != run["protocol_digest"]:
-            raise ConfigError(f"{entry.folder}: protocol {run['protocol']} is not the suite's")
-    if entry.slug != slug(entry.card.name):
-        raise ConfigError(f"{entry.folder}: its folder should be called {slug(entry.card.name)!r}")
-    return suite
-
-
-def _check_verdict(entry: Entry) -> None:
-    """Refuse a tier that the listed checks do not carry."""
-    checks = entry.verdict["checks"]
-    if not isinstance(checks, list) or not all(isinstance(check, dict) for check in checks):
-        raise ConfigError(f"{entry.folder}: verdict.json: checks must be a list of mappings")
-    verdicts = {str(check.get("name")): check.get("verdict") for check in checks}
-    needed = [*READ]
-    if TIERS.index(entry.tier) >= 1:
-        needed += REPLAYED
-    if TIERS.index(entry.tier) >= 2:
-        needed.append("reproduced")
-    if bad := [name for name in needed if verdicts.get(name) != "pass"]:
-        raise ConfigError(f"{entry.folder}: tier {entry.tier}, but the check {bad[0]!r} did not pass")
-    if "fail" in verdicts.values():
-        raise ConfigError(f"{entry.folder}: a check failed")
-
-
-def _check_rows(entry: Entry, suite: Suite) -> None:
-    """Refuse rows that are not the suite's episodes, or that do not give the claimed numbers."""
-    for name, _ in suite.protocols:
-        given = suite.protocol(name).make_annotator().kinds
-        if name not in entry.protocols and given <= set(entry.card.prompts):
-            raise ConfigError(f"{entry.folder}: {name} is missing, and the method takes its prompts")
-    for name in entry.protocols:
-        protocol = suite.protocol(name)
-        episodes, steps = entry.episodes(name), entry.steps(name)
-        must = {(c.case_id, level, repeat) for c in suite.cases for level, repeat in protocol.cells()}
-        rows = list(zip(episodes["case_id"], episodes["level"], episodes["repeat"], strict=True))
-        if len(rows) != len(must) or set(rows) != must:
-            raise ConfigError(f"{entry.folder}: {name}: not the suite's episodes, each once")
-        if summarise(episodes, steps, protocol) != entry.submission["summary"].get(name):
-            raise ConfigError(f"{entry.folder}: {name}: the rows do not give the claimed numbers")
-
-
-def _check_archive(entry: Entry, archives: dict[str, Path]) -> str:
-    about = entry.verdict["archive"]
-    sha256 = str(about.get("sha256")) if isinstance(about, dict) else ""
-    path = archives.get(sha256)
+    sha256 = str(entry.verdict["archive"]["sha256"])
+    path = evidence.archives.get(sha256)
     if path is None:
-        return (
-            f"{entry.tier}, as its verdict says; rows and numbers fit; the archive {sha256[:12]} is not at "
-            "hand, so nothing was replayed (--archives DIR)"
+        return TIERS[0], (
+            f"rows and numbers fit each other, but its archive {sha256[:12]} is not at hand: give the folder "
+            "that holds it with --archives DIR"
         )
+    wanted = TIERS.index(entry.tier)
+    agent = evidence.agent if wanted == 2 else None
+    _check_archive(entry, path, evidence, agent)
+    if agent is not None:
+        return TIERS[2], "its archive was replayed and its method run again, here"
+    how = "its archive was replayed here" if wanted else "its archive was read here, and not replayed"
+    return TIERS[min(wanted, 1)], how + ("; give its method with --rerun agent=…" if wanted == 2 else "")
+
+
+def _check_archive(entry: Entry, path: Path, evidence: Evidence, agent: AgentSpec | None) -> None:
+    """Verify an archive anew, and refuse a folder that is not what it gives."""
     from simclick.leaderboard.verify import verify
 
-    verdict = verify(path, accept=True)
+    verdict = verify(
+        path,
+        replay=entry.tier != TIERS[0],
+        agent=agent,
+        episodes=evidence.episodes,
+        seed=evidence.seed,
+        accept=True,
+    )
     if not verdict.passed:
         bad = next(check for check in verdict.checks if check.verdict == "fail")
         raise ConfigError(f"{entry.folder}: its archive fails the check {bad.name!r}: {bad.detail}")
+    if (verdict.about or {}).get("bytes") != entry.verdict["archive"]["bytes"]:
+        raise ConfigError(f"{entry.folder}: verdict.json: archive: bytes are not the archive's")
     if verdict.files["submission.json"] != canonical_json(entry.submission):
         raise ConfigError(f"{entry.folder}: submission.json is not the archive's")
-    again = _rows_of(verdict.files, entry)
-    if not again:
+    if not _same_rows(verdict.files, entry):
         raise ConfigError(f"{entry.folder}: its rows are not the archive's")
-    theirs = {n: data for n, data in verdict.files.items() if n.startswith("worst/") and n.endswith(".json")}
-    mine = {path.relative_to(entry.folder).as_posix(): path for path in _walk(entry.folder / "worst")}
-    stories = {name: path for name, path in mine.items() if name.endswith(".json")}
-    if {name: path.read_bytes() for name, path in stories.items()} != theirs:
+    mine = {n: p.read_bytes() for n, p in entry_paths(entry).items() if n.startswith("worst/")}
+    theirs = {n: data for n, data in verdict.files.items() if n.startswith("worst/")}
+    if {n: d for n, d in mine.items() if n.endswith(".json")} != {
+        n: d for n, d in theirs.items() if n.endswith(".json")
+    }:
         raise ConfigError(f"{entry.folder}: its worst episodes are not the archive's")
-    more = "" if TIERS.index(entry.tier) < 2 else "; that it was reproduced is what its verdict says"
-    return f"its archive was replayed again{more}"
+    for name, data in sorted(theirs.items()):
+        if name.endswith(".png") and not same_picture(mine[name], data):
+            raise ConfigError(
+                f"{entry.folder}: {name} does not show what the archive gives (or was drawn with other "
+                "libraries: `simclick verify NAME.zip --accept DIR --replace` draws it anew)"
+            )
 
 
-def _rows_of(files: Any, entry: Entry) -> bool:
+def _same_rows(files: Mapping[str, bytes], entry: Entry) -> bool:
     """Whether the rows of a folder are those that its archive gives."""
-    import io
-
     import pyarrow.parquet as pq
 
     for protocol in entry.protocols:
@@ -251,3 +192,49 @@ def _rows_of(files: Any, entry: Entry) -> bool:
             if not mine.equals(pq.read_table(io.BytesIO(files[name]))):
                 return False
     return True
+
+
+def _changed(submissions: Path, base: str) -> dict[str, bool]:
+    """Return the files that differ, by name, with whether the base has them."""
+    if not submissions.is_dir():
+        raise ConfigError(f"no such folder of submissions: {submissions}")
+    _git(
+        submissions, "rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", failed=f"no such base: {base}"
+    )
+    try:
+        start = _git(submissions, "merge-base", base, "HEAD")[0].strip()
+    except (ConfigError, IndexError):
+        start = base  # histories without a common commit: all that differs counts
+    words = ("diff", "--no-renames", "--name-status", "-z", "--relative", start, "--", ".")
+    fields = _git(submissions, *words)
+    found = {name: status != "A" for status, name in zip(fields[::2], fields[1::2], strict=True)}
+    others = _git(submissions, "ls-files", "--others", "--exclude-standard", "-z", "--", ".")
+    return {**dict.fromkeys(others, False), **found}
+
+
+def _folders(found: Mapping[str, bool]) -> dict[Path, bool]:
+    """Return the folders ``SUITE/SLUG`` of changed files, with whether the base has a changed one of it."""
+    folders: dict[Path, bool] = {}
+    for name in sorted(found):
+        if len(Path(name).parts) > 2:
+            folder = Path(*Path(name).parts[:2])
+            folders[folder] = folders.get(folder, False) or found[name]
+    return folders
+
+
+def _strays(submissions: Path, found: Mapping[str, bool]) -> list[str]:
+    """Return what changed and is in no folder of a submission: plain files and links, by name."""
+    names = (name for name in found if len(Path(name).parts) <= 2)
+    there = (n for n in names if (submissions / n).exists() or (submissions / n).is_symlink())
+    return sorted(name for name in there if name not in _KEPT)
+
+
+def _git(folder: Path, *words: str, failed: str = "") -> list[str]:
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        reason = str(getattr(error, "stderr", "") or failed or error).strip().splitlines()
+        raise ConfigError(f"git {words[0]} in {folder}: {reason[0] if reason else 'failed'}") from None
+    return [name for name in result.stdout.split("\0") if name]

@@ -154,6 +154,12 @@ def _check_episodes(opened: Opened, findings: Findings) -> None:
         for words, odd in (("missing", must - set(rows)), ("not of the suite", set(rows) - must)):
             if odd:
                 findings.add("episodes", f"{where}{words}: {str(min(odd))[:200]}", len(odd))
+        for table in ("steps", "prompts", "masks"):
+            frame = run.claimed.masks.rows if table == "masks" else run.claimed.table(table)
+            strays = set(zip(frame["case_id"], frame["level"], frame["repeat"], strict=True)) - must
+            if strays:
+                words = f"{table} of no episode of the suite: {str(min(strays))[:200]}"
+                findings.add("episodes", f"{where}{words}", len(strays))
 
 
 def _check_summary(opened: Opened, findings: Findings) -> None:

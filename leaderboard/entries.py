@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from simclick.errors import ConfigError
 from simclick.harness.records import SCHEMAS
 from simclick.leaderboard.limits import RefusedError, check_keys, check_text, check_url, read_json
-from simclick.leaderboard.method import MethodCard, card_from
+from simclick.leaderboard.method import MethodCard, card_from, check_name
 
 __all__ = [
     "EPISODES",
@@ -241,6 +241,8 @@ def load_entry(folder: Path) -> Entry:
             raise RefusedError("submission.json: runs are not what they must be")
         _check_verdict(verdict)
         agent = check_text(runs[0]["agent"], "agent", 200, empty=False)
+        check_name(agent, agent, "agent")
+        check_name(card.name, agent)
         oracle = card.oracle or any(run["marks"] for run in runs)
         for run in runs:
             for table in ("episodes", "steps"):

@@ -5,7 +5,6 @@ Written by a person as ``method.yaml`` (`TEMPLATE`), kept in ``submission.json``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date as calendar_date
@@ -13,6 +12,7 @@ from typing import Any
 
 from simclick.agent import AgentInfo
 from simclick.leaderboard.limits import RefusedError, check_keys, check_text, check_url, read_yaml
+from simclick.leaderboard.names import check_name, shipped_name, slug
 from simclick.prompts import KINDS
 
 __all__ = [
@@ -22,7 +22,10 @@ __all__ = [
     "MethodCard",
     "card_from",
     "card_of_agent",
+    "check_filled",
+    "check_name",
     "read_card",
+    "shipped_name",
     "slug",
 ]
 
@@ -95,6 +98,12 @@ date: 2026-01-31                 # day of this submission
 oracle: false                    # true when it uses the truth: shown apart
 """
 
+_PLACEHOLDERS = {
+    "name": "My method",
+    "authors": ("A. Author", "B. Author"),
+    "description": "One or two sentences.",
+}
+"""What `TEMPLATE` says of a method that nobody has filled in."""
 _LENGTHS = {"name": 80, "version": 40, "licence": 200, "training_data": 1000, "hardware": 200}
 _DESCRIPTION = 2000
 
@@ -143,6 +152,18 @@ def card_from(content: object, where: str) -> MethodCard:
     )
 
 
+def check_filled(card: MethodCard) -> None:
+    """Refuse a card that still holds what `TEMPLATE` puts in.
+
+    Raises:
+        RefusedError: Naming the keys that are left to fill in.
+    """
+    left = [key for key in ("name", "description") if getattr(card, key) == _PLACEHOLDERS[key]]
+    left += ["authors"] if set(card.authors) & set(_PLACEHOLDERS["authors"]) else []
+    if left:
+        raise RefusedError(f"method card: {', '.join(left)}: still the template's words; write your own")
+
+
 def card_of_agent(info: AgentInfo, **changes: Any) -> MethodCard:
     """Return the card of one of our own agents, from what its `AgentInfo` says.
 
@@ -164,11 +185,6 @@ def card_of_agent(info: AgentInfo, **changes: Any) -> MethodCard:
         "oracle": info.uses_truth,
     }
     return MethodCard(**{**values, **changes})
-
-
-def slug(name: str) -> str:
-    """Return a name as part of a path: lower-case letters, digits and single dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-")
 
 
 def _texts(value: object, where: str, most: int) -> list[str]:

@@ -16,6 +16,7 @@ import pandas as pd
 from simclick.leaderboard.archive import Archive, read_archive
 from simclick.leaderboard.limits import RefusedError, canonical_json, check_text
 from simclick.leaderboard.manifest import agent_info, check_protocol, check_run_json
+from simclick.leaderboard.names import check_name
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
 from simclick.leaderboard.replay import Claimed
 from simclick.leaderboard.suites import Suite, load_suite, suite_names
@@ -185,6 +186,8 @@ def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _check_card(opened: Opened) -> None:
     card = opened.archive.card
     first = opened.runs[0].manifest["agent"]
+    check_name(first["name"], first["name"], "agent")
+    check_name(card.name, first["name"])
     for run in opened.runs:
         if canonical_json(_identity(run.manifest)) != canonical_json(_identity(opened.runs[0].manifest)):
             raise RefusedError("runs: they are of different agents")

@@ -17,7 +17,7 @@ from simclick.harness.records import SCHEMAS
 from simclick.leaderboard.archive import FORMAT, run_folder, zip_bytes
 from simclick.leaderboard.limits import MAX_ARCHIVE, RefusedError, canonical_json
 from simclick.leaderboard.manifest import RUN_JSON_KEYS, check_run_json
-from simclick.leaderboard.method import MethodCard
+from simclick.leaderboard.method import MethodCard, check_filled, check_name
 from simclick.leaderboard.parquet import CASES, ORDER, parquet_bytes
 from simclick.leaderboard.suites import Suite
 from simclick.leaderboard.summary import declared_seconds, summarise
@@ -150,6 +150,12 @@ def _check_card(runs: Sequence[Run], card: MethodCard) -> None:
             "(name, version, settings or weights): a submission is of one"
         )
     agent = runs[0].description["agent"]
+    try:
+        check_filled(card)
+        check_name(agent["name"], agent["name"], f"{runs[0].path}: agent")
+        check_name(card.name, agent["name"])
+    except RefusedError as error:
+        raise ConfigError(str(error)) from None
     if set(card.prompts) != set(agent["accepts"]):
         raise ConfigError(
             f"method card: prompts are {', '.join(card.prompts)}; "

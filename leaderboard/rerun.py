@@ -3,11 +3,22 @@
 The method runs in a process of its own that gets images, the recorded prompts and the recorded
 previous masks, and nothing else: no truth, no data set. (A method that knows where public truth lies
 can still read it there: only data that nobody has seen shows that.)
+
+Three rules decide:
+
+* Every mask must have a Dice of at least `LEAST_DICE` with the recorded one.
+* Where the record says that the method failed, it must fail again: a failure in the last step costs nearly
+  nothing, so a forger would end every forged episode with one.
+* Recorded masks may not be systematically better than those of the rerun, or the room that the first rule
+  leaves could be used to move every mask towards the truth. Over the episodes in which any Dice with the
+  truth differs, the exact one-sided sign test of the mean difference per episode must not fall below
+  `LEAST_P`: ten episodes that all gain do, twenty of which fifteen gain do not.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,12 +42,14 @@ if TYPE_CHECKING:
     from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.suites import Suite
 
-__all__ = ["LEAST_DICE", "TOLD", "Rerun", "rerun", "sampled"]
+__all__ = ["LEAST_DICE", "LEAST_P", "TOLD", "Rerun", "rerun", "sampled"]
 
 TOLD = ("name", "accepts", "parameters", "uses_truth", "uses_previous")
 """What an agent says of itself beside its digest."""
 LEAST_DICE = 0.99
 """What a mask must have with the recorded one."""
+LEAST_P = 0.001
+"""Probability under which gains of the recorded masks are no chance."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ class Rerun:
         least: The least Dice of a mask with the recorded one.
         mismatch: The first mismatch, or None.
         mismatches: Steps that do not match.
+        equal: Steps whose masks are the recorded ones, pixel by pixel.
+        failures: Recorded failures that came again.
     """
 
     episodes: int
@@ -56,11 +71,18 @@ class Rerun:
     least: float
     mismatch: str | None
     mismatches: int
+    equal: int = 0
+    failures: int = 0
 
     @property
     def detail(self) -> str:
         """One line."""
-        whole = f"{self.episodes} episodes, {self.steps} steps, least Dice {self.least:.4f}"
+        whole = (
+            f"{self.episodes} episodes, {self.steps} steps, masks equal in {self.equal}, least Dice "
+            f"{self.least:.4f}"
+        )
+        if self.failures:
+            whole += f", {self.failures} recorded failures came again"
         return (
             whole if self.mismatch is None else f"{self.mismatch} ({self.mismatches} of {self.steps} steps)"
         )
@@ -69,7 +91,7 @@ class Rerun:
 def sampled(opened: Opened, n: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield `n` random episodes, dealt evenly over the protocols, as plain values.
 
-    Episodes that failed or have no step are left out: there is nothing to run again.
+    Episodes without a step are left out: there is nothing to run again.
     """
     pools = [_shuffled(run, seed) for run in opened.runs]
     turn = taken = 0
@@ -83,7 +105,7 @@ def sampled(opened: Opened, n: int, seed: int) -> Iterator[dict[str, Any]]:
 
 def _shuffled(run: OpenedRun, seed: int) -> list[tuple[str, float, int]]:
     frame = run.claimed.episodes
-    frame = frame[(frame["status"] == "ok") & (frame["steps"] > 0)]
+    frame = frame[frame["steps"] > 0]
     keys = sorted(
         zip(frame["case_id"].tolist(), frame["level"].tolist(), frame["repeat"].tolist(), strict=True)
     )
@@ -171,7 +193,8 @@ class _Compared:
 
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
-        self._episodes = self._steps = self._wrong = 0
+        self._episodes = self._steps = self._wrong = self._equal = self._failures = 0
+        self._gains: list[float] = []
         self._least = 1.0
         self._first: str | None = None
 
@@ -185,6 +208,7 @@ class _Compared:
         self._episodes += 1
         protocol = self._suite.protocol(episode["protocol"])
         ground, rounds, previous, chosen = Ground(case), [], None, None
+        gains: list[float] = []
         for number, step in enumerate(episode["steps"], 1):
             self._steps += 1
             where = (
@@ -193,26 +217,52 @@ class _Compared:
             recorded = [decode(counts, case.size) for counts in step["candidates"]]
             rounds.append(step["prompts"])
             seed = Draws(self._suite.seed, case.dataset, case.case_id, episode["repeat"], number).agent_seed()
+            failed = step["chosen"] < 0
             try:
                 answer = remote.answer(case.image, rounds, previous, chosen, seed)
                 selection = select(answer, protocol.select, ground)
             except AgentError as error:
-                self.note(f"{where}: {error}")
-                return
+                if failed:
+                    self._equal += 1
+                    self._failures += 1
+                else:
+                    self.note(f"{where}: {error}")
+                break
+            if failed:
+                self.note(f"{where}: a failure is recorded, and the method did not fail again")
+                break
             previous, chosen = recorded[step["chosen"]], step["chosen"]
             if len(selection.masks) != len(recorded):
                 self.note(f"{where}: {len(selection.masks)} candidates, not {len(recorded)}")
-                return
+                break
             pairs = [(selection.mask, previous), *zip(selection.masks, recorded, strict=True)]
             least = min(dice(a, b) for a, b in pairs)
             self._least = min(self._least, least)
+            self._equal += all(np.array_equal(a, b) for a, b in pairs)
+            gains.append(ground.dice(previous) - ground.dice(selection.mask))
             if least < LEAST_DICE:
                 self.note(
                     f"{where}: Dice {least:.4f} with the recorded mask; at least {LEAST_DICE} is needed"
                 )
+        if any(gains):
+            self._gains.append(sum(gains) / len(gains))
 
     def result(self) -> Rerun:
-        return Rerun(self._episodes, self._steps, self._least, self._first, self._wrong)
+        better, n = sum(gain > 0 for gain in self._gains), len(self._gains)
+        if n and sum(math.comb(n, k) for k in range(better, n + 1)) / 2**n < LEAST_P:
+            self.note(
+                f"the recorded masks are nearer to the truth than the method's in {better} of {n} episodes "
+                "in which they differ: too many for chance"
+            )
+        return Rerun(
+            self._episodes,
+            self._steps,
+            self._least,
+            self._first,
+            self._wrong,
+            self._equal,
+            self._failures,
+        )
 
 
 class _Remote:

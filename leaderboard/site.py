@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from simclick.errors import ConfigError
@@ -12,7 +12,7 @@ from simclick.leaderboard.downloads import Files
 from simclick.leaderboard.entries import Entry, load_entries
 from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.standings import compute_standings, facts_of
-from simclick.leaderboard.suites import load_suite
+from simclick.leaderboard.suites import Suite, load_suite
 
 __all__ = ["SiteResult", "build_site", "write_site"]
 
@@ -26,12 +26,14 @@ class SiteResult:
         entries: Number of submissions.
         boards: Number of boards over all cases.
         files: All files, relative to the site's folder.
+        notes: What a reader of the site would miss: suites and protocols that feed no board, a line each.
     """
 
     index: Path
     entries: int
     boards: int
     files: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def build_site(
@@ -55,8 +57,17 @@ def build_site(
     entries = load_entries(submissions)
     own = {suite.name: suite for suite in (load_suite(str(path)) for path in suite_files)}
     names = sorted({entry.suite for entry in entries})
-    suites = {name: facts_of(own[name] if name in own else load_suite(name)) for name in names}
-    return write_site(entries, suites, out, progress)
+    suites = {name: own[name] if name in own else load_suite(name) for name in names}
+    facts = {name: facts_of(suite) for name, suite in suites.items()}
+    result = write_site(entries, facts, out, progress)
+    return replace(result, notes=tuple(note for suite in suites.values() for note in _boardless(suite)))
+
+
+def _boardless(suite: Suite) -> list[str]:
+    """Say which protocols of a suite feed no board."""
+    if not suite.roles:
+        return [f"suite {suite.name}: no role, no board (freeze its next version with roles)"]
+    return [f"suite {suite.name}: protocol {name} has no role, no board" for name in suite.idle]
 
 
 def write_site(

@@ -22,7 +22,16 @@ from simclick.harness.specs import DatasetSpec
 from simclick.leaderboard.limits import RefusedError, canonical_json, check_keys, check_text, read_yaml
 from simclick.protocol import Protocol, load_protocol
 
-__all__ = ["ROLES", "Suite", "SuiteCase", "freeze", "load_suite", "suite_names", "suite_text"]
+__all__ = [
+    "ROLES",
+    "Suite",
+    "SuiteCase",
+    "freeze",
+    "load_suite",
+    "roles_of",
+    "suite_names",
+    "suite_text",
+]
 
 ROLES = ("clicks", "box", "click_noise", "box_noise")
 """What a protocol may feed: the columns of clicks, of the box, and of robustness to each."""
@@ -82,6 +91,12 @@ class Suite:
     def groups(self) -> int:
         """Number of groups."""
         return len({case.group for case in self.cases})
+
+    @property
+    def idle(self) -> list[str]:
+        """Protocols without a role: they are run and verified, and feed no board."""
+        fed = set(self.roles.values())
+        return [name for name, _ in self.protocols if name not in fed]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the suite as plain values, as its file holds them."""
@@ -177,7 +192,7 @@ def freeze(
     name: str,
     spec: DatasetSpec,
     protocols: Sequence[str],
-    roles: Mapping[str, str],
+    roles: Mapping[str, str] | None = None,
     *,
     title: str = "",
     description: str = "",
@@ -190,7 +205,7 @@ def freeze(
         name: Its name, which ends in its version: ``my-data-v1``.
         spec: The data set; its option ``root`` is left out of the suite.
         protocols: Ids of shipped protocols.
-        roles: Which of them feeds which columns; keys from `ROLES`.
+        roles: Which of them feeds which columns; keys from `ROLES`. None: as `roles_of` says.
         title: One line for people.
         description: What it is for.
         seed: Seed of all draws.
@@ -214,13 +229,35 @@ def freeze(
         if len(cases) == limit:
             break
     pairs = tuple((p, load_protocol(p).digest) for p in protocols)
+    chosen = roles_of(protocols) if roles is None else dict(roles)
     suite = Suite(
-        name, int(version[1]), title, description, spec.name, options, seed, pairs, dict(roles), tuple(cases)
+        name, int(version[1]), title, description, spec.name, options, seed, pairs, chosen, tuple(cases)
     )
     try:
         return _checked(suite.as_dict(), f"suite {name}")
     except RefusedError as error:
         raise ConfigError(str(error)) from None
+
+
+def roles_of(protocols: Sequence[str]) -> dict[str, str]:
+    """Return the roles that protocols take by themselves, by role in the order of `ROLES`.
+
+    A protocol of clicks alone feeds ``clicks``, under noise ``click_noise``; one of boxes alone ``box`` and
+    ``box_noise``; any other none. Of two that could feed one role, the first in the list does.
+
+    Raises:
+        ConfigError: When a protocol is not known.
+    """
+    found: dict[str, str] = {}
+    for name in protocols:
+        protocol = load_protocol(name)
+        kinds = protocol.make_annotator().kinds
+        noisy = protocol.noise != "none"
+        if kinds == {"click"}:
+            found.setdefault("click_noise" if noisy else "clicks", name)
+        elif kinds == {"box"}:
+            found.setdefault("box_noise" if noisy else "box", name)
+    return {role: found[role] for role in ROLES if role in found}
 
 
 def suite_text(suite: Suite) -> str:

@@ -19,6 +19,7 @@ from simclick.leaderboard.limits import RefusedError
 from simclick.leaderboard.rerun import rerun
 from simclick.leaderboard.suites import load_suite
 from simclick.leaderboard.worker import Walls, messages
+from simclick.texts import plain
 
 __all__ = ["Check", "Verdict", "verify"]
 
@@ -136,7 +137,7 @@ def verify(
             merged["archive"]["told"],
         )
         verdict = "pass" if found.mismatch is None and found.steps else "fail"
-        reproduced = Check("reproduced", verdict, f"{found.detail} (sample {seed})")
+        reproduced = Check("reproduced", verdict, plain(f"{found.detail} (sample {seed})", _LINE))
     return _verdict(merged, reproduced, replay)
 
 
@@ -219,4 +220,4 @@ def _line(name: str, merged: Mapping[str, Any]) -> str:
     stopped = merged["stopped"] if name in REPLAYED else ""
     rest = f"{'at least ' if stopped else ''}{more} more" if more else ""
     words = "; ".join(part for part in (rest and f"and {rest}", stopped) if part)
-    return str(merged["findings"][name])[:_LINE] + (f" ({words})" if words else "")
+    return plain(merged["findings"][name], _LINE) + (f" ({plain(words, _LINE)})" if words else "")

@@ -7,16 +7,19 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from simclick.harness import specs
 from simclick.harness.reading import Run, read_run
 from simclick.harness.run import RunSpec, execute
 from simclick.harness.specs import AgentSpec, DatasetSpec
@@ -69,8 +72,13 @@ def made(agent: str = "disc", target: str | None = None, claimed: str | None = N
         target: Class of a custom agent.
         claimed: The registered name that the runs say instead: a forger's.
     """
-    suite, folder = tiny_suite()
     spec = AgentSpec(agent) if target is None else AgentSpec("custom", {"target": target})
+    with mock.patch.object(specs, "refuse_shipped_name") if claimed else nullcontext():
+        return _made(spec, claimed)
+
+
+def _made(spec: AgentSpec, claimed: str | None) -> Made:
+    suite, folder = tiny_suite()
     instance = spec.make()
     taken = [p for p in PROTOCOLS if load_protocol(p).make_annotator().kinds <= instance.info.accepts]
     runs = []

@@ -85,18 +85,17 @@ def test_both_networks_equal_their_graphs() -> None:
 
 @pytest.mark.parametrize("name", ["pocket-sam-onnx", "pocket-click-onnx"])
 def test_they_find_objects_that_they_never_saw(name: str) -> None:
-    """A guard against broken weights, far below what the cards say; their numbers come from full runs."""
+    """A guard against broken weights, well below what the cards say; their numbers come from full runs."""
     onnx()
     agent = AgentSpec(name).make()
-    unseen = Phantoms(seed=0, patients=3, slices=1, families=list(HELD_OUT))
     scores = []
-    for reference in unseen.references():
-        case = unseen.load(reference)
+    for case in few_cases(21):
         found = bounding_box(case.truth)
         assert found is not None
         (embedding,) = agent.encode([case.image])
         (answer,) = agent.predict([Request(embedding, case.size, (Round((box(*found),)),))])
         scores.append(dice(np.asarray(answer.candidates[0]), case.truth))
+    assert len(scores) == 21
     assert np.mean(scores) > 0.6
 
 

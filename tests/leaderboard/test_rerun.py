@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from submission_support import DATA, found, made, tiny_suite
 
@@ -13,6 +15,7 @@ from simclick.baselines.sanity import Disc
 from simclick.harness.specs import AgentSpec
 from simclick.leaderboard.rerun import rerun
 from simclick.leaderboard.verify import Check, _verdict
+from simclick.runlength import decode, encode
 
 
 class Peek(Disc):
@@ -70,6 +73,65 @@ def test_an_honest_submission_is_reproduced(tmp_path: Path) -> None:
     )
     assert other.mismatch is not None
     assert "digest" in other.mismatch
+
+
+class Frail(Disc):
+    """Fails at the third click."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = replace(self.info, name="frail")
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        if len(request.rounds) == 3:
+            raise ValueError("out of memory")
+        return super().segment(image, request)
+
+
+def test_a_recorded_failure_must_come_again(tmp_path: Path) -> None:
+    it = made("custom", "test_rerun:Frail")
+    result = found(it.write(tmp_path), it.suite_file, sample=4, sample_seed=1)
+    assert result["findings"] == {}
+    digest, spec = result["archive"]["digests"][0], AgentSpec("custom", {"target": "test_rerun:Frail"})
+    again = rerun(spec, result["episodes"], it.suite, {}, digest, seconds=300)
+    assert again.mismatch is None
+    assert again.failures >= 2, "noc-v1 and its noise have a third click"
+    honest = made("disc")
+    episodes = found(honest.write(tmp_path), honest.suite_file, sample=3, sample_seed=1)["episodes"]
+    for episode in episodes:  # a forger's: the last answer is a failure, which the method does not give
+        episode["steps"][-1] |= {"chosen": -1, "candidates": []}
+    again = rerun(AgentSpec("disc"), episodes, honest.suite, {}, Disc().info.digest, seconds=300)
+    assert again.mismatches == 3
+    assert again.mismatch is not None
+    assert "did not fail again" in again.mismatch
+
+
+@pytest.mark.parametrize("towards_truth", [True, False])
+def test_masks_may_not_all_be_a_little_better(tmp_path: Path, towards_truth: bool) -> None:
+    it = made("disc")
+    episodes = found(it.write(tmp_path), it.suite_file, sample=14, sample_seed=1)["episodes"]
+    dataset = DATA.make()
+    truths = {case.case_id: case.truth for case in map(dataset.load, dataset.references())}
+    touched = 0
+    for number, episode in enumerate(episodes):
+        truth = truths[episode["case_id"]]
+        for step in episode["steps"]:
+            mask = decode(np.array(step["candidates"][0], np.uint32), truth.shape).copy()
+            nearer = towards_truth or number % 2
+            odd = np.flatnonzero((mask != truth) if nearer else (mask == truth))
+            few = odd[: mask.sum() // 120]
+            mask.flat[few] = ~mask.flat[few]
+            step["candidates"][0] = encode(mask).counts.tolist()
+            touched += len(few)
+    assert touched > 100
+    again = rerun(AgentSpec("disc"), episodes, it.suite, {}, Disc().info.digest, seconds=300)
+    assert again.least >= 0.99
+    assert again.equal < again.steps
+    if towards_truth:
+        assert again.mismatch is not None
+        assert "nearer to the truth" in again.mismatch
+    else:
+        assert again.mismatch is None
 
 
 def test_the_sample_depends_on_its_seed(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from submission_support import PROTOCOLS, contents, found, made, tiny_suite, wit
 
 from simclick import cli
 from simclick.errors import ConfigError
+from simclick.leaderboard import folders
 from simclick.leaderboard.accept import write_entry
-from simclick.leaderboard.changed import check_changed, check_folder
+from simclick.leaderboard.changed import check_changed
 from simclick.leaderboard.entries import load_entries
+from simclick.leaderboard.folders import check_folder
 from simclick.leaderboard.pack import pack_bytes
-from simclick.leaderboard.suites import load_suite, suite_names, suite_text
+from simclick.leaderboard.suites import load_suite, roles_of, suite_names, suite_text
 from simclick.leaderboard.verify import Check, Verdict, _verdict, verify
 
 
@@ -173,10 +175,8 @@ def test_changed_folders_are_checked_against_a_git_base(
 ) -> None:
     import shutil
 
-    from simclick.leaderboard import changed
-
-    monkeypatch.setattr(changed, "suite_names", lambda: ["tiny-v1"])
-    monkeypatch.setattr(changed, "load_suite", lambda name: made().suite)
+    monkeypatch.setattr(folders, "suite_names", lambda: ["tiny-v1"])
+    monkeypatch.setattr(folders, "load_suite", lambda name: made().suite)
     folder = tmp_path / "submissions"
     folder.mkdir()
     (folder / "README").write_text("x")
@@ -186,13 +186,17 @@ def test_changed_folders_are_checked_against_a_git_base(
     assert check_changed(folder, "HEAD") == []
     shutil.copytree(accepted[0], folder, dirs_exist_ok=True)
     (outcome,) = check_changed(folder, "HEAD")
+    assert not outcome.passed
+    assert "claims replayed, established here is self-reported" in outcome.detail
+    assert "--archives" in outcome.detail
+    (outcome,) = check_changed(folder, "HEAD", allow_unreplayed=True)
     assert outcome.passed, outcome.detail
-    assert "nothing was replayed" in outcome.detail
+    assert outcome.detail.startswith("NOT PROVED, let pass by --allow-unreplayed")
     target = folder / "tiny-v1" / "disc"
     submission = json.loads((target / "submission.json").read_text())
     submission["summary"]["noc-v1"]["levels"]["0"]["area"] = 0.99
     (target / "submission.json").write_text(json.dumps(submission))
-    (outcome,) = check_changed(folder, "HEAD")
+    (outcome,) = check_changed(folder, "HEAD", allow_unreplayed=True)
     assert not outcome.passed
     with pytest.raises(ConfigError, match="git"):
         check_changed(folder, "no-such-base")
@@ -235,10 +239,8 @@ def test_files_that_are_no_part_of_a_submission_are_refused(
     import hashlib
     import shutil
 
-    from simclick.leaderboard import changed
-
-    monkeypatch.setattr(changed, "suite_names", lambda: ["tiny-v1"])
-    monkeypatch.setattr(changed, "load_suite", lambda name: made().suite)
+    monkeypatch.setattr(folders, "suite_names", lambda: ["tiny-v1"])
+    monkeypatch.setattr(folders, "load_suite", lambda name: made().suite)
     shutil.copytree(accepted[0], tmp_path / "s")
     target = tmp_path / "s" / "tiny-v1" / "disc"
     (target / "evil.html").write_text("x")
@@ -254,10 +256,8 @@ def test_a_tier_needs_its_checks(
 ) -> None:
     import shutil
 
-    from simclick.leaderboard import changed
-
-    monkeypatch.setattr(changed, "suite_names", lambda: ["tiny-v1"])
-    monkeypatch.setattr(changed, "load_suite", lambda name: made().suite)
+    monkeypatch.setattr(folders, "suite_names", lambda: ["tiny-v1"])
+    monkeypatch.setattr(folders, "load_suite", lambda name: made().suite)
     shutil.copytree(accepted[0], tmp_path / "s")
     target = tmp_path / "s" / "tiny-v1" / "disc"
     check_folder(target)
@@ -296,7 +296,9 @@ def test_the_commands_and_their_exit_codes(
     code, card, _ = run(capsys, "submit", "--card-of", "watershed")
     assert "family: classical" in card
     # Another card than that of the runs' agent, which takes boxes too.
-    (tmp_path / "method.yaml").write_text(re.sub(r"prompts:\n(- .*\n)+", "prompts: [click]\n", card))
+    (tmp_path / "method.yaml").write_text(
+        re.sub(r"prompts:\n(- .*\n)+", "prompts: [click]\n", card).replace("name: watershed", "name: Mine")
+    )
     it = made()
     runs = [str(r.path) for r in it.runs]
     code, _, err = run(
@@ -325,6 +327,7 @@ def test_a_suite_is_frozen_listed_and_shown(
     suite = load_suite("two.yaml")
     assert (suite.version, len(suite.cases), suite.options["size"]) == (3, 2, 128)
     assert suite.digest in out
+    assert "role clicks       noc-v1" in out
     assert suite_text(suite) == (tmp_path / "two.yaml").read_text()
     assert len(list(suite.loaded())) == 2
     assert run(capsys, "suite", "freeze", *words, "--name", "two-v3", "--out", "two.yaml")[0] == 2
@@ -333,6 +336,54 @@ def test_a_suite_is_frozen_listed_and_shown(
     code, out, _ = run(capsys, "suite", "list")
     assert "phantoms-v1" in out
     assert run(capsys, "suite", "show", "phantom-v1")[2].count("did you mean 'phantoms-v1'") == 1
+
+
+def test_roles_follow_from_prompts_and_noise_unless_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("noc-v1", "click-noise-short-v1", "line-scribble-v1", "medsam-box-v1", "box-noise-short-v1")
+    assert roles_of([*given, "cosmos-s5-v1"]) == {
+        "clicks": "noc-v1",
+        "box": "medsam-box-v1",
+        "click_noise": "click-noise-short-v1",
+        "box_noise": "box-noise-short-v1",
+    }
+    for name in suite_names():
+        suite = load_suite(name)
+        assert roles_of([protocol for protocol, _ in suite.protocols]) == suite.roles
+    words = ["dataset=phantoms", "dataset.limit=1", "dataset.size=128", "--name", "one-v1"]
+    code, out, err = run(
+        capsys, "suite", "freeze", *words, "--protocols", "noc-v1,line-scribble-v1", "--out", "one.yaml"
+    )
+    assert (code, load_suite("one.yaml").roles) == (0, {"clicks": "noc-v1"})
+    assert "role clicks       noc-v1" in out
+    assert "line-scribble-v1 has no role" in err
+    code, _, err = run(
+        capsys, "suite", "freeze", *words, "--protocols", "noc-v1", "--roles", "", "--out", "no.yaml"
+    )
+    assert (code, load_suite("no.yaml").roles) == (0, {})
+    assert "noc-v1 has no role" in err
+
+
+def test_a_site_says_which_suites_and_protocols_have_no_board(
+    accepted: tuple[Path, Verdict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    for roles, said in (
+        ({}, "suite tiny-v1: no role, no board"),
+        ({"clicks": "noc-v1"}, "suite tiny-v1: protocol cosmos-s5-v1 has no role, no board"),
+    ):
+        suite = replace(made().suite, roles=roles)
+        folder = tmp_path / f"roles-{len(roles)}"
+        shutil.copytree(accepted[0], folder / "subs")
+        path = folder / "subs" / "tiny-v1" / "disc" / "submission.json"
+        path.write_text(path.read_text().replace(made().suite.digest, suite.digest))
+        (folder / "tiny-v1.yaml").write_text(suite_text(suite))
+        words = ["--submissions", str(folder / "subs"), "--suite", str(folder / "tiny-v1.yaml")]
+        code, _, err = run(capsys, "leaderboard", "build", *words, "--out", str(folder / "site"), "--quiet")
+        assert (code, said in err) == (0, True), err
 
 
 def test_the_shipped_suites_hold_the_protocols_of_this_version() -> None:
