@@ -10,6 +10,7 @@ import re
 import select
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -76,7 +77,7 @@ class Log:
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
-        self._path: Path | None = None
+        self._file: int | None = None
         self._lock = threading.Lock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -100,11 +101,20 @@ class Log:
         self.add(f"[simclick] {text}\n".encode())
 
     def write_to(self, path: Path) -> None:
-        """Write to a file from now on, beginning with what was kept so far."""
-        with self._lock:
-            if self._path is None:
-                self._path = path
-                self._write(bytes(self._head))
+        """Write to a file from now on, beginning with what was kept so far.
+
+        It is opened once: what a method puts in its place (a pipe that nobody reads) is never opened.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with self._lock, contextlib.suppress(OSError):  # a run survives a log that cannot be written
+            if self._file is not None:
+                return
+            file = os.open(path, flags, 0o644)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                return
+            self._file = file
+            self._write(bytes(self._head))
 
     def close(self) -> None:
         """Write what was held back."""
@@ -113,6 +123,9 @@ class Log:
                 self._write(f"\n[simclick] {self._dropped} bytes left out\n".encode() + bytes(self._tail))
             self._tail.clear()
             self._dropped = 0
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
 
     def text(self) -> str:
         """Return what is kept, for a person."""
@@ -120,10 +133,10 @@ class Log:
             return (bytes(self._head) + bytes(self._tail)).decode("utf-8", "replace")
 
     def _write(self, data: bytes) -> None:
-        if self._path is not None and data:
-            # A full disk must not end a run that its rows may survive.
-            with contextlib.suppress(OSError), self._path.open("ab") as stream:
-                stream.write(data)
+        # A full disk must not end a run that its rows may survive.
+        with contextlib.suppress(OSError):
+            while self._file is not None and data:
+                data = data[os.write(self._file, data) :]
 
 
 class Child:

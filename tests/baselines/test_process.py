@@ -407,6 +407,20 @@ def test_a_flood_on_standard_error_blocks_nothing_and_is_bounded(method: Any, tm
     assert len(written) < 21_000
 
 
+def test_a_log_is_never_opened_again(tmp_path: Path) -> None:
+    log, path = Log(1000), tmp_path / "agent.log"
+    log.write_to(path)
+    path.unlink()
+    os.mkfifo(path)  # to open it would wait for a reader for ever
+    log.note("still here")
+    log.close()
+    taken = Log(1000)
+    taken.write_to(path)
+    taken.note("not even at first")
+    taken.close()
+    assert "still here" in log.text()
+
+
 def test_a_log_keeps_its_head_and_its_tail(tmp_path: Path) -> None:
     log = Log(20)
     log.add(b"0123456")
