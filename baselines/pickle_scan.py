@@ -35,6 +35,9 @@ class _Inert:
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
+    def __call__(self, *_: Any, **__: Any) -> _Inert:
+        return self
+
     def __setstate__(self, _: Any) -> None:
         pass
 
