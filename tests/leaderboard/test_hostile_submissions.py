@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import random
 import stat
 import struct
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from submission_support import (
     with_submission,
 )
 
+from simclick import cli
 from simclick.errors import SimclickError
 from simclick.leaderboard.archive import read_archive, zip_bytes
 from simclick.leaderboard.limits import (
@@ -380,21 +383,48 @@ def fuzz(n: int, tmp_path: Path) -> None:
 
 
 def deep_fuzz(n: int, tmp_path: Path) -> None:
-    """Mutate files and fit the manifest: whatever is still read must be the original, times apart."""
-    it, random_ = made(), random.Random(6)
-    files = contents(it.data)
-    names = [name for name in files if name.endswith(".parquet")]
-    honest = open_submission(it.write(tmp_path), it.suite_file)
-    for _ in range(n):
-        name = random_.choice(names)
-        data = packed({**files, name: mutated(files[name], random_)})
+    """Mutate files and fit the manifest: whatever is still read must be the original, times apart.
+
+    Some footers make Arrow end its process. So this is done in child processes; what ended one must be
+    refused, in words, by the verifier, whose worker is one that may end.
+    """
+    it = made()
+    it.write(tmp_path)
+    context, begun, deaths = multiprocessing.get_context("fork"), 0, 0
+    while begun < n:
+        at = context.Value("i", begun)
+        child = context.Process(target=_deep, args=(at, n, tmp_path))
+        child.start()
+        child.join()
+        if child.exitcode == 0:
+            break
+        assert child.exitcode is not None
+        assert child.exitcode < 0, f"mutation {at.value}: see the child's words"
+        verdict = verify(it.write(tmp_path, _mutation(at.value)), suite=it.suite_file, replay=False)
+        assert verdict.tier is None
+        assert verdict.checks[0].verdict == "fail"
+        begun, deaths = at.value + 1, deaths + 1
+    assert deaths <= max(1, n // 100), "a worker that ends is the last wall, not the first"
+
+
+def _mutation(number: int) -> bytes:
+    files, random_ = contents(made().data), random.Random(f"6 {number}")
+    name = random_.choice([name for name in files if name.endswith(".parquet")])
+    return packed({**files, name: mutated(files[name], random_)})
+
+
+def _deep(at: Any, n: int, folder: Path) -> None:
+    it = made()
+    honest = open_submission(it.write(folder), it.suite_file)
+    for number in range(at.value, n):
+        at.value = number
+        path = it.write(folder, _mutation(number))
         try:
-            opened = open_submission(it.write(tmp_path, data), it.suite_file)
+            opened = open_submission(path, it.suite_file)
         except RefusedError:
             continue
-        if same_rows(honest, opened):
-            continue
-        assert found(tmp_path / "a.zip", it.suite_file)["findings"], name
+        if not same_rows(honest, opened):
+            assert found(path, it.suite_file)["findings"], number
 
 
 def same_rows(a: Any, b: Any) -> bool:
@@ -463,3 +493,32 @@ def test_a_reason_with_markup_stays_a_reason(tmp_path: Path) -> None:
         t["episodes"].loc[0, "error"] = "<script>" + "x" * 1000
 
     refused(with_rows(it.data, NOC, say), tmp_path)
+
+
+ESCAPES = "\x1b[1A\x1b[2Kpass all\x1b[8m\u202e\x9b"
+
+
+def test_no_refusal_steers_a_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    it = made()
+    hostile = {
+        "claim": with_submission(
+            it.data, lambda s: s["summary"][NOC]["levels"]["0"].update(area=ESCAPES)
+        ),
+        "suite": with_submission(it.data, lambda s: s["suite"].update(name=ESCAPES)),
+        "key": with_submission(it.data, lambda s: s.update({ESCAPES: 1})),
+        "protocol": with_json(it.data, f"runs/{NOC}/run.json", lambda r: r["protocol"].update({ESCAPES: 1})),
+        "case": with_rows(it.data, NOC, lambda t: t["prompts"].replace(
+            {"case_id": {t["prompts"]["case_id"].iloc[-1]: "z" + ESCAPES}}, inplace=True
+        )),
+    }  # fmt: skip
+    for name, data in hostile.items():
+        verdict = verify(it.write(tmp_path, data), suite=it.suite_file)
+        assert not verdict.passed, name
+        for check in verdict.checks:
+            assert check.detail.isprintable(), (name, check)
+        path = tmp_path / "a.zip"
+        with suppress(SystemExit):
+            cli.main(["verify", str(path), "--suite", it.suite_file, "--quiet"])
+        said = "".join(capfd.readouterr())
+        assert all(c.isprintable() or c == "\n" for c in said), (name, said)
+    assert str(RefusedError("a\x1b[8m\u202eb")).isprintable()
