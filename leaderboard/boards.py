@@ -172,18 +172,6 @@ class Board:
         """The places by slug."""
         return {place.name: place for place in self.places}
 
-    def marks(self, name: str) -> tuple[str, ...]:
-        """Return what must be said beside a method's name here: the method's marks, and failed episodes."""
-        failed, episodes = self._failed.get(name, (0, 0))
-        said = (f"{failed} of {episodes} episodes failed",) if failed else ()
-        return (*self.methods[name].marks, *said)
-
-    @cached_property
-    def _failed(self) -> dict[str, tuple[int, int]]:
-        """Failed episodes and episodes, by slug."""
-        counts = (self.episodes["status"] == "failed").groupby(self.episodes["agent"]).agg(["sum", "size"])
-        return {str(slug): (int(row["sum"]), int(row["size"])) for slug, row in counts.iterrows()}
-
     def outcome(self, name: str, **where: Any) -> Value:
         """Return a method's outcome with its interval."""
         return self.numbers.value(name, self.statistic, **where)

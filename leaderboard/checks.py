@@ -16,8 +16,8 @@ from simclick.errors import ConfigError, SimclickError
 from simclick.leaderboard.archive import Archive
 from simclick.leaderboard.limits import RefusedError, canonical_json
 from simclick.leaderboard.opening import Opened, OpenedRun, open_submission
-from simclick.leaderboard.remote import TOLD
 from simclick.leaderboard.replay import Findings, Replayer, compare
+from simclick.leaderboard.rerun import TOLD
 from simclick.leaderboard.summary import declared_seconds, summarise
 
 __all__ = ["CHECKS", "READ", "REPLAYED", "Job", "examine", "job_from", "job_values"]
@@ -106,7 +106,7 @@ def examine(job: Job, say: Callable[[Mapping[str, Any]], None]) -> None:
 
             files = entry_files(opened, job.local if job.replay else None)
     agent = opened.runs[0].manifest["agent"]
-    about = {"told": {name: agent[name] for name in TOLD if name in agent}, "failed": _failed(opened)}
+    about = {"told": {name: agent[name] for name in TOLD if name in agent}}
     say(_result(findings, done, opened.archive, files, about))
 
 
@@ -139,14 +139,6 @@ def _result(
     }
 
 
-def _failed(opened: Opened) -> list[int]:
-    """Return how many episodes failed, how many of these had a step, and how many episodes there are."""
-    frames = [run.claimed.episodes for run in opened.runs]
-    failed = [frame["status"] == "failed" for frame in frames]
-    begun = [bad & (frame["steps"] > 0) for bad, frame in zip(failed, frames, strict=True)]
-    return [sum(int(b.sum()) for b in failed), sum(int(b.sum()) for b in begun), sum(map(len, frames))]
-
-
 def _check_episodes(opened: Opened, findings: Findings) -> None:
     for run in opened.runs:
         must = {
@@ -162,6 +154,12 @@ def _check_episodes(opened: Opened, findings: Findings) -> None:
         for words, odd in (("missing", must - set(rows)), ("not of the suite", set(rows) - must)):
             if odd:
                 findings.add("episodes", f"{where}{words}: {str(min(odd))[:200]}", len(odd))
+        for table in ("steps", "prompts", "masks"):
+            frame = run.claimed.masks.rows if table == "masks" else run.claimed.table(table)
+            strays = set(zip(frame["case_id"], frame["level"], frame["repeat"], strict=True)) - must
+            if strays:
+                words = f"{table} of no episode of the suite: {str(min(strays))[:200]}"
+                findings.add("episodes", f"{where}{words}", len(strays))
 
 
 def _check_summary(opened: Opened, findings: Findings) -> None:

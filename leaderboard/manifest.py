@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from simclick.agent import AgentInfo
@@ -24,7 +23,7 @@ from simclick.leaderboard.limits import (
 from simclick.prompts import KINDS
 from simclick.protocol import Protocol
 
-__all__ = ["RUN_JSON_KEYS", "agent_info", "check_not_ahead", "check_protocol", "check_run_json"]
+__all__ = ["RUN_JSON_KEYS", "agent_info", "check_protocol", "check_run_json"]
 
 RUN_JSON_KEYS = frozenset(
     {
@@ -94,16 +93,6 @@ def check_protocol(content: Mapping[str, Any], protocol: Protocol, where: str) -
         ):
             raise RefusedError(f"{where}: protocol: {key[:80]} is not that of {protocol.id}")
     check_text(claimed.get("summary"), f"{where}: protocol: summary", _TEXT)
-
-
-def check_not_ahead(day: date, where: str) -> None:
-    """Refuse a day after tomorrow (in UTC): what is submitted has happened, wherever the clock stood.
-
-    Raises:
-        RefusedError: When it is later.
-    """
-    if day > datetime.now(timezone.utc).date() + timedelta(days=1):
-        raise RefusedError(f"{where}: {day} lies in the future")
 
 
 def _other(claim: object, must: object) -> bool:
@@ -197,24 +186,12 @@ def _plain(value: object, where: str) -> None:
         check_text(value, where, _TEXT)
 
 
-def _a_time(value: object, where: str) -> None:
-    _TIME_TEXT(value, where)
-    try:
-        when = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise RefusedError(f"{where}: {error}") from None
-    check_not_ahead(when.date(), where)
-
-
 def _a_mark(value: object, where: str) -> None:
     if value not in _MARKS:
         raise RefusedError(f"{where}: must be one of {', '.join(_MARKS)}")
 
 
 _NAME = _a_text(_SHORT, empty=False)
-_TIME_TEXT = _a_match(
-    re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII), "a time, YYYY-MM-DDThh:mm:ss+00:00"
-)
 _OF_AGENT: dict[str, Check] = {
     **dict.fromkeys(("name", "version"), _NAME),
     **dict.fromkeys(("training_data", "licence", "source", "family"), _a_text(_TEXT)),
@@ -230,7 +207,9 @@ _OF_AGENT: dict[str, Check] = {
 }
 _RUN: dict[str, Check] = {
     **dict.fromkeys(("schema", "seed", "episodes"), _a_number),
-    "created": _a_time,
+    "created": _a_match(
+        re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII), "a time, YYYY-MM-DDThh:mm:ss+00:00"
+    ),
     "agent": _a_mapping(_plain, 64),
     "agent_spec": _an_object(name=_NAME, options=_a_mapping(_plain)),
     "dataset": _an_object(name=_NAME, version=_a_text(_SHORT)),

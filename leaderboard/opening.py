@@ -8,22 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from simclick.leaderboard.archive import Archive, read_archive
 from simclick.leaderboard.limits import RefusedError, canonical_json, check_text
-from simclick.leaderboard.manifest import agent_info, check_not_ahead, check_protocol, check_run_json
+from simclick.leaderboard.manifest import agent_info, check_protocol, check_run_json
 from simclick.leaderboard.names import check_name
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
 from simclick.leaderboard.replay import Claimed
 from simclick.leaderboard.suites import Suite, load_suite, suite_names
 from simclick.protocol import Protocol
-from simclick.texts import stray
 
 __all__ = ["Opened", "OpenedRun", "open_submission"]
 
@@ -67,11 +64,8 @@ def open_submission(path: Path, suite: str | None = None) -> Opened:
         claimed = _claimed(archive, about, manifest, protocol, found)
         with _refusing("runs"):
             _check_rows(about, claimed)
-        _check_places(about, claimed)
         runs.append(OpenedRun(protocol, manifest, claimed))
     opened = Opened(archive, found, tuple(runs))
-    with _refusing("runs"):
-        _check_run_order(opened)
     with _refusing("card"):
         _check_card(opened)
     return opened
@@ -184,52 +178,6 @@ def _check_rows(about: Mapping[str, Any], claimed: Claimed) -> None:
                 )
 
 
-_PLACE = ("case_id", "level", "repeat")
-
-
-def _check_places(about: Mapping[str, Any], claimed: Claimed) -> None:
-    """Refuse rows of an episode that is not there, and of a step that it does not have; odd reasons.
-
-    Rows are in the order of their key, so the last row of an episode holds its last step.
-    """
-    episodes = claimed.episodes
-    keys = zip(*(episodes[name].tolist() for name in _PLACE), strict=True)
-    ends = dict(zip(keys, episodes["steps"].tolist(), strict=True))
-    for table, check in (("steps", "ends"), ("prompts", "prompts"), ("masks", "masks")):
-        frame = claimed.masks.rows if table == "masks" else claimed.table(table)
-        with _refusing(check):
-            _check_ends(f"{about['folder']}/{table}.parquet", frame, ends)
-    with _refusing("ends"):
-        for reason in episodes["error"].dropna().unique():
-            if (odd := stray(reason)) is not None:
-                raise RefusedError(f"{about['folder']}/episodes.parquet: error holds the character {odd}")
-
-
-def _check_ends(where: str, frame: pd.DataFrame, ends: Mapping[tuple[Any, ...], int]) -> None:
-    if frame.empty:
-        return
-    if (least := int(frame["step"].min())) < 1:
-        raise RefusedError(f"{where}: a step {least}; they count from 1")
-    last = np.ones(len(frame), dtype=np.bool_)
-    same = [frame[name].to_numpy()[1:] == frame[name].to_numpy()[:-1] for name in _PLACE]
-    last[:-1] = ~np.logical_and.reduce(same)
-    columns = (frame[name].to_numpy()[last].tolist() for name in (*_PLACE, "step"))
-    for case_id, level, repeat, step in zip(*columns, strict=True):
-        episode = f"case {case_id[:120]}, level {level:g}, repeat {repeat}"
-        steps = ends.get((case_id, level, repeat))
-        if steps is None:
-            raise RefusedError(f"{where}: rows of {episode}, an episode that is not there")
-        if step > steps:
-            raise RefusedError(f"{where}: {episode} has {steps} steps, here is a step {step}")
-
-
-def _check_run_order(opened: Opened) -> None:
-    """Refuse runs in another order than the suite's protocols, in which `submit` writes them."""
-    ran = [run.protocol.id for run in opened.runs]
-    if ran != [name for name, _ in opened.suite.protocols if name in ran]:
-        raise RefusedError("runs: not in the order of the suite's protocols")
-
-
 def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return what must be the same of an agent in all runs."""
     return {**asdict(agent_info(manifest)), "accepts": manifest["agent"]["accepts"]}
@@ -237,7 +185,6 @@ def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_card(opened: Opened) -> None:
     card = opened.archive.card
-    check_not_ahead(date.fromisoformat(card.date), "method card: date")
     first = opened.runs[0].manifest["agent"]
     check_name(first["name"], first["name"], "agent")
     check_name(card.name, first["name"])

@@ -86,7 +86,7 @@ def board_grid(board: Board, robust: Mapping[str, Mapping[str, Value]] | None = 
         cells[m.slug] |= {} if board.modality else meta_cells(board, m)
     columns += [] if board.modality else _meta_columns()
     strong = _best(columns, [cells[m.slug] for m in shown])
-    rows = tuple(Row(m.label, row, board.marks(m.slug)) for m, row in zip(shown, strong, strict=True))
+    rows = tuple(Row(m.label, row, m.marks) for m, row in zip(shown, strong, strict=True))
     return Grid(board.key, board_title(board), "method", tuple(columns), rows, _notes(board, robust))
 
 
@@ -98,8 +98,7 @@ def apart_grid(board: Board) -> Grid | None:
     columns = [Column("tier", "tier", "text"), *number_columns(board)]
     columns += [] if board.modality else _meta_columns()
     rows = tuple(
-        Row(m.label, {**number_cells(board, m.slug), **meta_cells(board, m)}, board.marks(m.slug))
-        for m in shown
+        Row(m.label, {**number_cells(board, m.slug), **meta_cells(board, m)}, m.marks) for m in shown
     )
     note = "These used the truth. They show what could be gained, and compete with none."
     title = f"Not ranked: {board_title(board)}"

@@ -25,23 +25,15 @@ __all__ = ["Check", "Verdict", "verify"]
 
 _LINE = 600
 """Characters of a mismatch."""
-_DETAIL = 1000
-"""Characters of a check's line."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, ``pass``, ``fail`` or ``skipped``, and a line.
-
-    The line may hold words of a stranger's archive or method: whatever could steer a terminal is taken out.
-    """
+    """One check: its name, ``pass``, ``fail`` or ``skipped``, and a line."""
 
     name: str
     verdict: str
     detail: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "detail", plain(self.detail, _DETAIL))
 
 
 @dataclass(frozen=True)
@@ -144,8 +136,8 @@ def verify(
             merged["archive"]["digests"][0],
             merged["archive"]["told"],
         )
-        verdict = "pass" if found.passed else "fail"
-        reproduced = Check("reproduced", verdict, f"{found.detail} (sample {seed})")
+        verdict = "pass" if found.mismatch is None and found.steps else "fail"
+        reproduced = Check("reproduced", verdict, plain(f"{found.detail} (sample {seed})", _LINE))
     return _verdict(merged, reproduced, replay)
 
 
@@ -208,7 +200,7 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         elif name in merged["findings"]:
             checks.append(Check(name, "fail", _line(name, merged)))
         elif name in merged["done"]:
-            checks.append(Check(name, "pass", meaning + (_failed(merged) if name == "ends" else "")))
+            checks.append(Check(name, "pass", meaning))
         else:
             reason = (
                 "not finished: another check failed" if merged["findings"] else "the data were not asked for"
@@ -220,15 +212,6 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         tier = "reproduced" if reproduced.verdict == "pass" else "replayed" if replay else "self-reported"
     files = {name: bytes.fromhex(data) for name, data in merged["files"].items()} if tier else {}
     return Verdict(tuple(checks), tier, merged["archive"], files)
-
-
-def _failed(merged: Mapping[str, Any]) -> str:
-    """Return in words how many episodes failed; nothing where none did."""
-    failed, begun, episodes = merged["archive"]["failed"]
-    if not failed:
-        return ""
-    never = f", {failed - begun} of them before their first step" if failed > begun else ""
-    return f"; {failed} of {episodes} episodes failed ({100 * failed / episodes:.3g} %{never})"
 
 
 def _line(name: str, merged: Mapping[str, Any]) -> str:

@@ -56,24 +56,15 @@ class Made:
 
 
 @cache
-def tiny_suite(patients: int = 3) -> tuple[Suite, Path]:
-    """Return a suite of one case per patient, and its folder; more than three are asked for clicks alone."""
+def tiny_suite() -> tuple[Suite, Path]:
     folder = Path(mkdtemp(prefix="simclick-suite-"))
-    few = patients == 3
-    roles = ROLES if few else {"clicks": "noc-v1"}
-    suite = freeze("tiny-v1", _data(patients), PROTOCOLS if few else ("noc-v1",), roles, title="Tiny")
+    suite = freeze("tiny-v1", DATA, PROTOCOLS, ROLES, title="Tiny")
     (folder / "tiny-v1.yaml").write_text(suite_text(suite), encoding="utf-8")
     return suite, folder
 
 
-def _data(patients: int) -> DatasetSpec:
-    return DatasetSpec("phantoms", {**DATA.options, "patients": patients})
-
-
 @cache
-def made(
-    agent: str = "disc", target: str | None = None, claimed: str | None = None, patients: int = 3
-) -> Made:
+def made(agent: str = "disc", target: str | None = None, claimed: str | None = None) -> Made:
     """Return the submission of an agent on the tiny suite; the runs count as made from clean source.
 
     Args:
@@ -83,19 +74,17 @@ def made(
     """
     spec = AgentSpec(agent) if target is None else AgentSpec("custom", {"target": target})
     with mock.patch.object(specs, "refuse_shipped_name") if claimed else nullcontext():
-        return _made(spec, claimed, patients)
+        return _made(spec, claimed)
 
 
-def _made(spec: AgentSpec, claimed: str | None, patients: int) -> Made:
-    suite, folder = tiny_suite(patients)
+def _made(spec: AgentSpec, claimed: str | None) -> Made:
+    suite, folder = tiny_suite()
     instance = spec.make()
-    taken = [
-        p for p, _ in suite.protocols if load_protocol(p).make_annotator().kinds <= instance.info.accepts
-    ]
+    taken = [p for p in PROTOCOLS if load_protocol(p).make_annotator().kinds <= instance.info.accepts]
     runs = []
     for protocol in taken:
         out = Path(mkdtemp(prefix=f"simclick-{protocol}-")) / "run"
-        execute(RunSpec(spec, _data(patients), load_protocol(protocol), out, save_masks=True))
+        execute(RunSpec(spec, DATA, load_protocol(protocol), out, save_masks=True))
         run = read_run(out)
         run.description["git"] = None
         if claimed is not None:
