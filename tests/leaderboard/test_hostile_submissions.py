@@ -12,7 +12,6 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from submission_support import (
     with_submission,
 )
 
-from simclick import cli
 from simclick.errors import SimclickError
 from simclick.leaderboard.archive import read_archive, zip_bytes
 from simclick.leaderboard.limits import (
@@ -493,32 +491,3 @@ def test_a_reason_with_markup_stays_a_reason(tmp_path: Path) -> None:
         t["episodes"].loc[0, "error"] = "<script>" + "x" * 1000
 
     refused(with_rows(it.data, NOC, say), tmp_path)
-
-
-ESCAPES = "\x1b[1A\x1b[2Kpass all\x1b[8m\u202e\x9b"
-
-
-def test_no_refusal_steers_a_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    it = made()
-    hostile = {
-        "claim": with_submission(
-            it.data, lambda s: s["summary"][NOC]["levels"]["0"].update(area=ESCAPES)
-        ),
-        "suite": with_submission(it.data, lambda s: s["suite"].update(name=ESCAPES)),
-        "key": with_submission(it.data, lambda s: s.update({ESCAPES: 1})),
-        "protocol": with_json(it.data, f"runs/{NOC}/run.json", lambda r: r["protocol"].update({ESCAPES: 1})),
-        "case": with_rows(it.data, NOC, lambda t: t["prompts"].replace(
-            {"case_id": {t["prompts"]["case_id"].iloc[-1]: "z" + ESCAPES}}, inplace=True
-        )),
-    }  # fmt: skip
-    for name, data in hostile.items():
-        verdict = verify(it.write(tmp_path, data), suite=it.suite_file)
-        assert not verdict.passed, name
-        for check in verdict.checks:
-            assert check.detail.isprintable(), (name, check)
-        path = tmp_path / "a.zip"
-        with suppress(SystemExit):
-            cli.main(["verify", str(path), "--suite", it.suite_file, "--quiet"])
-        said = "".join(capfd.readouterr())
-        assert all(c.isprintable() or c == "\n" for c in said), (name, said)
-    assert str(RefusedError("a\x1b[8m\u202eb")).isprintable()
