@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from simclick.annotators.base import Annotator, Noise
 from simclick.case import Case
+from simclick.geometry import bounding_box
 from simclick.metrics.overlap import dice_from_counts, iou_from_counts
 from simclick.prompts import Round
 from simclick.protocol import Protocol
@@ -46,12 +47,15 @@ class Ground:
         self._counts = None if case.ignore is None else ~case.ignore
         self._truth = case.truth if self._counts is None else case.truth & self._counts
         self.area = int(np.count_nonzero(self._truth))
+        # A mask is compared with the truth only where there is some.
+        x0, y0, x1, y1 = bounding_box(self._truth) or (0, 0, -1, -1)
+        self._box = slice(y0, y1 + 1), slice(x0, x1 + 1)
+        self._inside = np.ascontiguousarray(self._truth[self._box])
 
     def overlap(self, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Return ``(|mask ∩ truth|, |mask|)`` in pixels, ignored pixels left out. Bool[H, W]."""
-        intersection = int(np.count_nonzero(mask & self._truth))
         counted = mask if self._counts is None else mask & self._counts
-        return intersection, int(np.count_nonzero(counted))
+        return int(np.count_nonzero(mask[self._box] & self._inside)), int(np.count_nonzero(counted))
 
     def dice(self, mask: NDArray[np.bool_]) -> float:
         """Return the Dice of a mask, ignored pixels left out."""
@@ -103,6 +107,7 @@ class Episode:
         self.status: Status = "running"
         self.error: str | None = None
         self._waiting = False
+        self._draws: Draws | None = None
         empty = np.zeros(ground.case.size, dtype=np.bool_)
         empty.flags.writeable = False
         self.mask: NDArray[np.bool_] = empty
@@ -127,8 +132,11 @@ class Episode:
 
     def draws(self) -> Draws:
         """Return the keyed draws of the step that `rounds` has reached, or of the coming one."""
-        step = self.step if self._waiting else self.step + 1
-        return Draws(self.rules.seed, self.case.dataset, self.case.case_id, self.repeat, step)
+        step = len(self.rounds) + (not self._waiting)
+        if self._draws is None or self._draws.step != step:
+            case = self.ground.case
+            self._draws = Draws(self.rules.seed, case.dataset, case.case_id, self.repeat, step)
+        return self._draws
 
     def offer(self, meant: Round | None) -> Round | None:
         """Take what the annotator proposes; return the round as it lands, or None at the end.
@@ -212,9 +220,12 @@ def ask(episodes: Sequence[Episode]) -> list[Round | None]:
     if not episodes:
         return []
     first = episodes[0]
-    if any(episode.ground is not first.ground for episode in episodes):
+    if len(episodes) == 1:
+        masks = first.mask[None]
+    elif all(episode.ground is first.ground for episode in episodes):
+        masks = np.stack([e.mask for e in episodes])
+    else:
         raise ValueError("lockstep needs episodes of one case")
-    masks = first.mask[None] if len(episodes) == 1 else np.stack([e.mask for e in episodes])
     meant = first.rules.annotator.propose(
         first.case, masks, [e.rounds for e in episodes], [e.draws() for e in episodes]
     )

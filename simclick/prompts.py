@@ -90,7 +90,7 @@ class Round:
 
     def cost(self, costs: Mapping[str, int] = DEFAULT_COSTS) -> int:
         """Return the round's cost in clicks: the sum of its prompts' costs."""
-        return sum(costs[prompt.kind] for prompt in self.prompts)
+        return sum([costs[prompt.kind] for prompt in self.prompts])
 
     def seen(self) -> Round:
         """Return the round as an agent may see it."""

@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -89,8 +90,9 @@ class Draws:
             index: Which prompt of the round, from 0.
             attempt: Which try, where draws may be rejected.
         """
-        fields = [self.seed, self.dataset, self.case_id, self.repeat, self.step, index, stream, attempt]
-        return hashlib.sha256(json.dumps(fields, ensure_ascii=True).encode()).digest()
+        head = _head(self.seed, self.dataset, self.case_id, self.repeat)
+        fields = f'{head}, {self.step}, {index}, "{stream}", {attempt}]'  # the list, as JSON
+        return hashlib.sha256(fields.encode()).digest()
 
     def stream(self, stream: Stream, index: int = 0, attempt: int = 0) -> Words:
         """Return the words under `key`."""
@@ -99,6 +101,12 @@ class Draws:
     def agent_seed(self) -> int:
         """Return a seed in [0, 2^31) for an agent that draws at random."""
         return int.from_bytes(self.key("agent")[:4], "little") >> 1
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _head(*fields: int | str) -> str:
+    """Return a JSON list without its closing bracket: what the keys of an episode have in common."""
+    return json.dumps(fields, ensure_ascii=True)[:-1]
 
 
 def words_of(*fields: object) -> Words:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from simclick.case import Case
 from simclick.episode import Episode, Ground, Rules, ask
 from simclick.prompts import Round, click
 from simclick.protocol import Protocol, load_protocol
@@ -155,3 +156,19 @@ def _centre() -> np.ndarray:
     truth = np.zeros((4001, 4001), bool)
     truth[2000, 2000] = True
     return truth
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_overlap_counts_every_pixel_that_counts(seed: int, order: str) -> None:
+    random = np.random.default_rng(seed)
+    truth = np.zeros((19, 23), dtype=np.bool_)
+    if seed:
+        truth[3 : 4 + 2 * seed, 2:17] = random.random((1 + 2 * seed, 15)) < 0.6
+    ignore = random.random(truth.shape) < 0.2 if seed % 2 else None
+    image = np.zeros((*truth.shape, 3), np.uint8)
+    ground = Ground(Case("0", "d", image, truth, "g", "", "", ignore=ignore))
+    mask = np.asarray(random.random(truth.shape) < 0.5, order=order)
+    counts = np.ones(truth.shape, bool) if ignore is None else ~ignore
+    assert ground.overlap(mask) == (int((mask & truth & counts).sum()), int((mask & counts).sum()))
+    assert ground.area == int((truth & counts).sum())

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from scipy.special import ndtri
@@ -66,3 +69,11 @@ def test_integer_covers_its_range_and_refuses_an_empty_one() -> None:
     assert words.integer(1) == 0
     with pytest.raises(ValueError, match="positive"):
         words.integer(0)
+
+
+@pytest.mark.parametrize("seed", [0, 2**63])
+@pytest.mark.parametrize("name", ["plain", 'quoted "é\\ü"\n', ""])
+def test_keys_are_hashes_of_json(seed: int, name: str) -> None:
+    fields = [seed, name, f"{name}-1", 3, 4, 5, "annotator", 6]
+    expected = hashlib.sha256(json.dumps(fields).encode()).digest()
+    assert Draws(seed, name, f"{name}-1", 3, 4).key("annotator", 5, 6) == expected

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mosaic"]
+__all__ = ["mosaic", "shape", "smooth", "warped"]
 
 _LEAST, _MOST = 0.0008, 0.5
 """Share of the picture that a target may cover."""
@@ -27,7 +27,7 @@ def mosaic(rng: np.random.Generator, side: int) -> tuple[NDArray[np.uint8], list
             return _painted(rng, labels), masks
 
 
-def _smooth(rng: np.random.Generator, side: int, cells: float) -> NDArray[np.float32]:
+def smooth(rng: np.random.Generator, side: int, cells: float) -> NDArray[np.float32]:
     """Return a smooth random field with so many bumps along a side, Float32[side, side]."""
     n = max(2, round(cells))
     field = rng.standard_normal((n, n)).astype(np.float32)
@@ -38,18 +38,18 @@ def _regions(rng: np.random.Generator, side: int) -> NDArray[np.int32]:
     """Return a label map: the strongest of some smooth fields, with shapes laid over it."""
     kinds = int(rng.integers(2, 7))
     cells = 2.0 ** rng.uniform(1.0, 4.5, kinds)
-    fields = np.stack([_smooth(rng, side, c) + rng.normal(0, 0.4) for c in cells])
+    fields = np.stack([smooth(rng, side, c) + rng.normal(0, 0.4) for c in cells])
     labels = fields.argmax(axis=0).astype(np.int32)
     for _ in range(int(rng.integers(1, 7))):
-        shape = _shape(rng, side)
+        one = shape(rng, side)
         if rng.random() < 0.6:
-            shape = _warped(rng, shape)
-        labels[shape] = labels.max() + 1
+            one = warped(rng, one)
+        labels[one] = labels.max() + 1
     return np.asarray(labels, dtype=np.int32)
 
 
-def _shape(rng: np.random.Generator, side: int) -> NDArray[np.bool_]:
-    """Return an ellipse, a polygon or a winding tube."""
+def shape(rng: np.random.Generator, side: int) -> NDArray[np.bool_]:
+    """Return an ellipse, a polygon or a winding tube of random size, Bool[side, side]."""
     canvas = np.zeros((side, side), np.uint8)
     centre = rng.uniform(0.1, 0.9, 2) * side
     radius = side * 2.0 ** rng.uniform(-6.0, -1.7)
@@ -73,11 +73,12 @@ def _shape(rng: np.random.Generator, side: int) -> NDArray[np.bool_]:
     return canvas.astype(bool)
 
 
-def _warped(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def warped(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a square mask with its outline bent."""
     side = len(mask)
     cells, reach = 2.0 ** rng.uniform(1.5, 4.5), side * rng.uniform(0.005, 0.05)
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
-    dx, dy = (_smooth(rng, side, cells) * np.float32(reach) for _ in range(2))
+    dx, dy = (smooth(rng, side, cells) * np.float32(reach) for _ in range(2))
     moved = cv2.remap(mask.astype(np.uint8), columns + dx, rows + dy, cv2.INTER_NEAREST)
     return np.asarray(moved, dtype=bool)
 
@@ -108,12 +109,12 @@ def _painted(rng: np.random.Generator, labels: NDArray[np.int32]) -> NDArray[np.
         tone = tone.mean(axis=0) + (tone - tone.mean(axis=0)) * rng.uniform(0.25, 0.7)
     picture = tone[labels].astype(np.float32)
     strength = rng.uniform(0, 0.12, n).astype(np.float32)
-    texture = _smooth(rng, side, 2.0 ** rng.uniform(3.5, 7.0))
+    texture = smooth(rng, side, 2.0 ** rng.uniform(3.5, 7.0))
     picture += (texture * strength[labels])[..., None]
     if rng.random() < 0.6:
         blurred = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.5)))
         picture = np.asarray(blurred, dtype=np.float32).reshape(side, side, -1)
-    picture += (_smooth(rng, side, 2) * np.float32(rng.uniform(0, 0.12)))[..., None]
+    picture += (smooth(rng, side, 2) * np.float32(rng.uniform(0, 0.12)))[..., None]
     grain = rng.standard_normal((side, side, channels)).astype(np.float32) * np.float32(rng.uniform(0, 0.1))
     picture = picture * (1 + grain) if rng.random() < 0.3 else picture + grain
     grey = np.clip(picture * 255.0 + 0.5, 0, 255).astype(np.uint8)

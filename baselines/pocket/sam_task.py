@@ -21,14 +21,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from simclick.baselines.pocket.fitting import Task
+from simclick.baselines.pocket.implants import implanted
 from simclick.baselines.pocket.networks import pocket_sam, resized_state
 from simclick.baselines.pocket.pictures import STORED, Pictures
+from simclick.baselines.pocket.sam_losses import balanced_entropy, soft_iou
 from simclick.baselines.pocket.samples import (
     augmented,
     correction,
     crop_of,
     first_click,
     jittered_box,
+    recoloured,
     zoomed,
 )
 
@@ -38,10 +41,13 @@ _HEAVIEST, _HEAVIEST_LAST = 15.0, 3.0
 """Most that an object pixel weighs in the cross entropy, at small and at full input size. Where small objects
 weigh less from the start, and with the focal loss of the paper, so small a network was seen to stay with
 empty masks; where they weigh as much to the end, masks are too large."""
-_CROPPED = 0.4
+_CROPPED = 0.3
 """Share of samples that are a crop of their picture, and so larger objects."""
 _CROPPED_SMALL = 0.75
 """The same where the input side is less than the pictures': then crops keep small objects visible."""
+
+_IMPLANTED = 0.35
+"""Share of pictures with a region laid into them."""
 
 
 def decode_many(sam: Sam, features: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,6 +160,9 @@ class SamTask(Task):
         """Return a picture whose longest side is the encoder's, and its masks."""
         image, masks = self.pictures.of(int(rng.integers(len(self.pictures.images))))
         image, masks = augmented(rng, image, masks)
+        image = recoloured(rng, image)
+        if rng.random() < _IMPLANTED:
+            image, masks = implanted(rng, image, masks)
         small = side < STORED
         if rng.random() < (_CROPPED_SMALL if small else _CROPPED):
             of = masks[int(rng.integers(len(masks)))]
@@ -179,8 +188,9 @@ class SamTask(Task):
         for b, (height, width) in enumerate(drawn.sizes):
             inside[b, :height, :width] = 1
         images = (drawn.images.to(device).float() - sam.pixel_mean) / sam.pixel_std
+        images = (images * inside[:, None]).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.half):
-            features = sam.image_encoder(images * inside[:, None]).repeat_interleave(self.prompts, dim=0)
+            features = sam.image_encoder(images).repeat_interleave(self.prompts, dim=0)
         inside = inside.repeat_interleave(self.prompts, dim=0)
         logits: Tensor | None = None
         losses, dices = [], []
@@ -227,7 +237,7 @@ class SamTask(Task):
         masks that are taught are enlarged.
         """
         coarse = F.interpolate(torch.stack([truth, inside], 1), low.shape[-2:], mode="area")
-        overlap = _overlap(low, coarse[:, :1], coarse[:, 1:])
+        overlap = soft_iou(low, coarse[:, :1], coarse[:, 1:])
         best = 1 + overlap[:, 1:].detach().argmax(dim=1)
         chosen = torch.where(single, best, torch.zeros_like(best))
         rows = torch.arange(len(low), device=low.device)
@@ -254,25 +264,8 @@ class SamTask(Task):
         heaviest = _HEAVIEST if truth.shape[-1] < STORED else _HEAVIEST_LAST
         # Padding is no part of the picture: a very low logit there costs Dice nothing.
         dice = self._dice(logits.masked_fill(inside == 0, -30.0)[:, None], truth[:, None])
-        both: Tensor = _balanced(logits, truth, inside, heaviest) + dice.flatten(1).mean(dim=1)
+        both: Tensor = balanced_entropy(logits, truth, inside, heaviest) + dice.flatten(1).mean(dim=1)
         return both
-
-
-def _balanced(logits: Tensor, wanted: Tensor, valid: Tensor, heaviest: float) -> Tensor:
-    """Return the cross entropy of each mask, object and background weighing the same (up to a bound)."""
-    inside = (wanted * valid).sum(dim=(1, 2), keepdim=True)
-    outside = ((1 - wanted) * valid).sum(dim=(1, 2), keepdim=True)
-    heavy = (outside / inside.clamp(min=1.0)).clamp(1.0, heaviest)
-    weight = torch.where(wanted > 0, heavy, torch.ones_like(heavy)) * valid
-    loss = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * weight
-    return loss.sum(dim=(1, 2)) / weight.sum(dim=(1, 2))
-
-
-def _overlap(logits: Tensor, wanted: Tensor, valid: Tensor) -> Tensor:
-    """Return the IoU of masks Float[N, K, h, w] with soft targets Float[N, 1, h, w], Float[N, K]."""
-    hard = (logits.detach() > 0) * valid
-    both = torch.minimum(hard, wanted).sum(dim=(2, 3))
-    return both / torch.maximum(hard, wanted).sum(dim=(2, 3)).clamp(min=1e-6)
 
 
 def _prompts(sam: Sam, drawn: Drawn, logits: Tensor | None, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,16 @@ from simclick.annotators.kernels import best_click
 from simclick.baselines.pocket.pictures import Pictures
 from simclick.geometry import bounding_box
 
-__all__ = ["augmented", "correction", "crop_of", "draw_sample", "first_click", "jittered_box", "zoomed"]
+__all__ = [
+    "augmented",
+    "correction",
+    "crop_of",
+    "draw_sample",
+    "first_click",
+    "jittered_box",
+    "recoloured",
+    "zoomed",
+]
 
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -43,6 +52,16 @@ def augmented(rng: np.random.Generator, image: Image, masks: list[Mask]) -> tupl
         values = values + grain * np.float32(rng.uniform(0, 0.06))
     changed = np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
     return changed, [np.ascontiguousarray(mask) for mask in masks]
+
+
+def recoloured(rng: np.random.Generator, image: Image) -> Image:
+    """Exchange or weigh the colours of three in ten pictures, so that none stands for a kind of picture."""
+    if rng.random() < 0.15:
+        image = np.ascontiguousarray(image[..., rng.permutation(3)])
+    if rng.random() < 0.2:
+        weighed = image * rng.uniform(0.6, 1.3, 3).astype(np.float32)
+        image = np.clip(weighed + 0.5, 0, 255).astype(np.uint8)
+    return image
 
 
 def crop_of(

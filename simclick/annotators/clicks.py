@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -186,21 +187,26 @@ def _propose(
     draws: Sequence[Draws],
 ) -> list[Round | None]:
     """Ask `choose` for the click of each episode."""
-    prompts = (
-        choose(mask, landed_clicks(history), draw)
-        for mask, history, draw in zip(masks, histories, draws, strict=True)
-    )
-    return [None if prompt is None else Round((prompt,)) for prompt in prompts]
+    rounds = []
+    for mask, history, draw in zip(masks, histories, draws, strict=True):
+        prompt = choose(mask, landed_clicks(history), draw)
+        rounds.append(None if prompt is None else Round((prompt,)))
+    return rounds
 
 
 def _central(
     truth: Mask, mask: Mask, ignore: Mask | None, clicked: Places, radius: int = 0, middle: bool = False
 ) -> Prompt | None:
-    # numba is slow to import: only who asks for a click pays for it.
+    found = _kernel()(truth, mask, ignore, clicked, radius, middle)
+    return None if found is None else click(found[0], found[1], found[2])
+
+
+@cache
+def _kernel() -> Callable[..., tuple[int, int, bool, int] | None]:
+    """Return `best_click`; numba is slow to import: only who asks for a click pays for it, once."""
     from simclick.annotators.kernels import best_click
 
-    found = best_click(truth, mask, ignore, clicked, radius, middle)
-    return None if found is None else click(found[0], found[1], found[2])
+    return best_click
 
 
 def _wrong(case: Case, mask: Mask) -> Mask:

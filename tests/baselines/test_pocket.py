@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -13,8 +14,10 @@ from simclick import registry
 from simclick.agent import Request
 from simclick.annotators.clicks import CenterClick
 from simclick.baselines.pocket.files import read_weights
+from simclick.baselines.pocket.implants import implanted
 from simclick.baselines.pocket.mosaics import mosaic
 from simclick.baselines.pocket.pictures import FIRST_SEED, HELD_OUT, make_pictures, training_families
+from simclick.baselines.pocket.samples import recoloured
 from simclick.datasets.phantom import FAMILIES
 from simclick.datasets.phantoms import Phantoms
 from simclick.errors import ConfigError
@@ -185,6 +188,40 @@ def test_mosaics_have_targets_of_a_sensible_size() -> None:
         image, masks = mosaic(np.random.default_rng(seed), 96)
         assert image.shape == (96, 96, 3)
         assert all(0.0008 <= mask.mean() <= 0.5 for mask in masks)
+
+
+def test_implants_are_seen_and_stand_alone() -> None:
+    flat = np.full((96, 128, 3), 90, np.uint8)
+    flat[:, 100:] = 0  # beyond the picture's edge
+    other = np.zeros((96, 128), bool)
+    other[10:90, 10:90] = True
+    placed = 0
+    for seed in range(40):
+        image, masks = implanted(np.random.default_rng(seed), flat, [other])
+        if image is flat:
+            assert len(masks) == 1
+            continue
+        placed += 1
+        changed = np.abs(image.astype(int) - flat).max(axis=2) > 0
+        mask = masks[0]
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        assert 0.0005 <= mask.mean() <= 0.2
+        assert np.abs(image.astype(float) - flat)[near].mean() >= 255 * 0.03
+        assert changed[mask].any()
+        assert mask[:, 100:].sum() <= 0.05 * mask.sum()
+        # A target that the implant touches is no target any more: part of it is hidden.
+        assert len(masks) == 1 or not (near & other).any()
+    assert placed > 10
+    again = implanted(np.random.default_rng(5), flat, [other])
+    np.testing.assert_array_equal(again[0], implanted(np.random.default_rng(5), flat, [other])[0])
+
+
+def test_recolouring_keeps_what_is_grey_in_one_of_two_ways() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    made = [recoloured(np.random.default_rng(seed), image) for seed in range(60)]
+    kept = sum(np.array_equal(one, image) for one in made)
+    assert 30 <= kept <= 56
+    assert all(one.shape == image.shape and one.dtype == np.uint8 for one in made)
 
 
 @pytest.fixture
