@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,7 +56,7 @@ class Ground:
     def overlap(self, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Return ``(|mask ∩ truth|, |mask|)`` in pixels, ignored pixels left out. Bool[H, W]."""
         counted = mask if self._counts is None else mask & self._counts
-        return int(np.count_nonzero(mask[self._box] & self._inside)), int(np.count_nonzero(counted))
+        return _count(mask[self._box] & self._inside), _count(counted)
 
     def dice(self, mask: NDArray[np.bool_]) -> float:
         """Return the Dice of a mask, ignored pixels left out."""
@@ -64,6 +65,11 @@ class Ground:
     def dice_of(self, overlap: tuple[int, int]) -> float:
         """Return the Dice of a mask whose `overlap` is known."""
         return dice_from_counts(*overlap, self.area)
+
+
+def _count(mask: NDArray[np.bool_]) -> int:
+    """Return the number of pixels of a mask: OpenCV takes half of NumPy's time."""
+    return int(cv2.countNonZero(mask.view(np.uint8)))
 
 
 @dataclass(frozen=True)
