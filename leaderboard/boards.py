@@ -22,26 +22,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.errors import ConfigError
 from simclick.leaderboard.entries import Entry
+from simclick.leaderboard.frames import CASE, failures, oracle_gap, pooled
 from simclick.leaderboard.ranking import Pair, Place, bootstrap_ranks, places
+from simclick.leaderboard.summary import share_text
 from simclick.protocol import Protocol
 from simclick.report.boards import Numbers
 from simclick.report.grid import Value
 from simclick.report.style import Look
 from simclick.report.tables import slug as file_name
-from simclick.statistics import compare, curve_table, episode_table, mean_intervals, summarise, timeline
-from simclick.statistics.clicks import area
+from simclick.statistics import compare, curve_table, episode_table, summarise
 from simclick.statistics.robustness import robustness_table
 from simclick.statistics.summary import group_codes
 
-__all__ = ["COSTS", "FLOOR", "THRESHOLDS", "Board", "Method", "SuiteFacts", "make_board", "suite_frames"]
+__all__ = ["COSTS", "FLOOR", "THRESHOLDS", "Board", "Method", "SuiteFacts", "make_board"]
 
 FLOOR = "disc"
 """The agent that is the floor: it sees no image. What it reaches, the clicks alone give away."""
 COSTS = (1, 3, 5, 10, 20)
 THRESHOLDS = (0.85, 0.90)
-_CASE = ["dataset", "case_id", "group"]
 
 
 @dataclass(frozen=True)
@@ -172,6 +171,28 @@ class Board:
         """The places by slug."""
         return {place.name: place for place in self.places}
 
+    def marks(self, name: str) -> tuple[str, ...]:
+        """Return what must be said beside a method's name here: the method's marks, and failed episodes."""
+        failed, n = self.failed(name)
+        said = (f"{failed} of {n} episodes failed ({share_text(failed, n)})",) if failed else ()
+        return (*self.methods[name].marks, *said)
+
+    def failed(self, name: str, subset: tuple[str, str] = ("all", "")) -> tuple[int, int]:
+        """Return how many of a method's episodes, of all levels, ended in an error, and how many there are.
+
+        Args:
+            name: Its slug.
+            subset: Like that of `outcome`: ``("target", "liver")``, ``("modality", "ct")``, or all.
+        """
+        by = "" if subset[0] == "all" else subset[0]
+        if by not in self._failures:
+            self._failures[by] = failures(self.episodes, by)
+        return self._failures[by].get((name, subset[1]), (0, 0))
+
+    @cached_property
+    def _failures(self) -> dict[str, dict[tuple[str, str], tuple[int, int]]]:
+        return {}
+
     def outcome(self, name: str, **where: Any) -> Value:
         """Return a method's outcome with its interval."""
         return self.numbers.value(name, self.statistic, **where)
@@ -202,16 +223,16 @@ class Board:
     def rank_shares(self) -> tuple[list[Method], NDArray[np.float64]]:
         """Return ranked methods, best first, and how often each has each rank over resamples of groups."""
         methods = [self.methods[place.name] for place in self.places]
-        table = episode_table(*_pooled(self.episodes, self.steps, self.noisy), self.protocol.budget, (), ())
-        wide = table.pivot_table(index=_CASE, columns="agent", values=self.statistic, aggfunc="mean")
+        table = episode_table(*pooled(self.episodes, self.steps, self.noisy), self.protocol.budget, (), ())
+        wide = table.pivot_table(index=CASE, columns="agent", values=self.statistic, aggfunc="mean")
         wide = wide[[m.slug for m in methods]].dropna()
-        codes = group_codes(wide.reset_index()[_CASE])
+        codes = group_codes(wide.reset_index()[CASE])
         return methods, bootstrap_ranks(wide.to_numpy(dtype=np.float64), codes)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """`curve_table` of the Dice over costs; under noise over all levels above 0."""
-        table = curve_table(*_pooled(self.episodes, self.steps, self.noisy), self.protocol.budget, (), ())
+        table = curve_table(*pooled(self.episodes, self.steps, self.noisy), self.protocol.budget, (), ())
         chosen: pd.DataFrame = table[table["statistic"] == "dice"].reset_index(drop=True)
         return chosen
 
@@ -252,7 +273,7 @@ def make_board(
         suite: The suite.
         role: The role of the protocol.
         methods: The methods.
-        frames: Their episodes and steps (`suite_frames`).
+        frames: Their episodes and steps (`simclick.leaderboard.frames.suite_frames`).
         modality: Only cases of this modality; "" for all.
     """
     protocol = suite.roles[role]
@@ -260,12 +281,12 @@ def make_board(
         frame[frame["modality"] == modality].reset_index(drop=True) if modality else frame for frame in frames
     )
     statistic = "area" if _several(steps, protocol) else "final_dice"
-    pooled = _pooled(episodes, steps, protocol.noise != "none")
+    mine = pooled(episodes, steps, protocol.noise != "none")
     by = () if modality else ("modality", "target")
-    numbers = Numbers(summarise(*pooled, protocol.budget, by, THRESHOLDS, COSTS))
+    numbers = Numbers(summarise(*mine, protocol.budget, by, THRESHOLDS, COSTS))
     ranked = [m.slug for m in methods if m.ranked]
     shown: tuple[Any, Any] = ((), ()) if modality else (THRESHOLDS, COSTS)
-    fair_episodes, fair_steps = (t[t["agent"].isin(ranked)] for t in pooled)
+    fair_episodes, fair_steps = (t[t["agent"].isin(ranked)] for t in mine)
     pairs = compare(fair_episodes, fair_steps, protocol.budget, *shown)
     pairs = pairs[pairs["subset"] == "all"].reset_index(drop=True)
     tested = places(
@@ -274,36 +295,11 @@ def make_board(
     by_slug = {m.slug: m for m in methods}
     order = [place.name for place in tested]
     order += [m.slug for m in sorted(methods, key=lambda m: m.label) if not m.ranked]
-    gap = {} if modality or protocol.noise != "none" else _oracle_gap(episodes, steps, protocol)
+    gap = {} if modality or protocol.noise != "none" else oracle_gap(episodes, steps, protocol)
     return Board(
         suite, role, protocol, modality, {slug: by_slug[slug] for slug in order}, tuple(tested), statistic,
         numbers, pairs, episodes, steps, gap,
     )  # fmt: skip
-
-
-def suite_frames(methods: Sequence[Method], protocol: Protocol) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the episodes and steps of methods under a protocol; ``agent`` holds slugs.
-
-    Raises:
-        ConfigError: When a method lacks an episode that another has: it would not be comparable.
-    """
-    key = ["dataset", "case_id", "level", "repeat"]
-    found: list[tuple[pd.DataFrame, pd.DataFrame]] = []
-    first: pd.Index[Any] | None = None
-    for m in methods:
-        same = {"agent": m.slug, "agent_digest": m.slug, "protocol_digest": protocol.digest}
-        episodes = m.entry.episodes(protocol.id).assign(**same)
-        steps = m.entry.steps(protocol.id).assign(agent=m.slug)
-        cells = pd.MultiIndex.from_frame(episodes[key].sort_values(key))
-        first = cells if first is None else first
-        if not cells.equals(first):
-            raise ConfigError(
-                f"{m.entry.folder}: its {protocol.id} episodes are not those of {methods[0].entry.folder}; "
-                "run simclick verify again, or take the folder away"
-            )
-        found.append((episodes, steps))
-    episodes, steps = (pd.concat(frames, ignore_index=True) for frames in zip(*found, strict=True))
-    return episodes, steps
 
 
 def _several(steps: pd.DataFrame, protocol: Protocol) -> bool:
@@ -311,36 +307,8 @@ def _several(steps: pd.DataFrame, protocol: Protocol) -> bool:
     return bool((steps["step"] > 1).any()) if len(steps) else protocol.budget > 1
 
 
-def _pooled(episodes: pd.DataFrame, steps: pd.DataFrame, noisy: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the frames with all levels above 0 as repeats of one level; as they are without noise."""
-    if not noisy:
-        return episodes, steps
-    cells = episodes.loc[episodes["level"] > 0, ["level", "repeat"]].drop_duplicates()
-    cells = cells.sort_values(["level", "repeat"]).assign(code=np.arange(len(cells), dtype=np.int32))
-    pooled = []
-    for frame in (episodes, steps):
-        merged = frame.merge(cells, on=["level", "repeat"], how="inner")
-        pooled.append(merged.assign(level=0.0, repeat=merged["code"]).drop(columns="code"))
-    return pooled[0], pooled[1]
-
-
 def _tests(pairs: pd.DataFrame, statistic: str) -> Iterator[Pair]:
     rows = pairs[pairs["statistic"] == statistic]
     columns = (rows[name] for name in ("agent_a", "agent_b", "difference", "p_holm"))
     for a, b, difference, p in zip(*columns, strict=True):
         yield Pair(str(a), str(b), float(difference), float(p))
-
-
-def _oracle_gap(episodes: pd.DataFrame, steps: pd.DataFrame, protocol: Protocol) -> dict[str, Value]:
-    """Return the oracle gap of every method that ever gave more than one mask."""
-    laid = timeline(steps, episodes, protocol.budget)
-    gap = area(laid.curve("oracle_dice")) - area(laid.curve("dice"))
-    means = laid.episodes.assign(gap=gap).groupby(["agent", *_CASE], sort=True)["gap"].mean().reset_index()
-    several = set(steps.loc[steps["n_candidates"] > 1, "agent"]) if "n_candidates" in steps else set()
-    found = {}
-    for slug, rows in means.groupby("agent", sort=True):
-        if slug in several or bool((rows["gap"] > 0).any()):
-            values = rows[["gap"]].to_numpy(dtype=np.float64)
-            interval = mean_intervals(values, group_codes(rows), bounds=[(0.0, 1.0)])[0]
-            found[str(slug)] = Value(interval.value, interval.low, interval.high)
-    return found

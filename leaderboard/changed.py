@@ -21,6 +21,7 @@ from simclick.leaderboard.entries import TIERS, Entry
 from simclick.leaderboard.folders import check_folder, entry_paths
 from simclick.leaderboard.limits import canonical_json
 from simclick.leaderboard.pictures import same_picture
+from simclick.texts import plain
 
 __all__ = ["Evidence", "Outcome", "changed_folders", "check_changed", "established"]
 
@@ -60,11 +61,14 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found of one folder: whether it passed, and a line."""
+    """What was found of one folder: whether it passed, and a line that steers no terminal."""
 
     folder: Path
     passed: bool
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", plain(self.detail, 2000))
 
 
 def check_changed(

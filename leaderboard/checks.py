@@ -16,8 +16,8 @@ from simclick.errors import ConfigError, SimclickError
 from simclick.leaderboard.archive import Archive
 from simclick.leaderboard.limits import RefusedError, canonical_json
 from simclick.leaderboard.opening import Opened, OpenedRun, open_submission
+from simclick.leaderboard.remote import TOLD
 from simclick.leaderboard.replay import Findings, Replayer, compare
-from simclick.leaderboard.rerun import TOLD
 from simclick.leaderboard.summary import declared_seconds, summarise
 
 __all__ = ["CHECKS", "READ", "REPLAYED", "Job", "examine", "job_from", "job_values"]
@@ -43,6 +43,7 @@ READ = ("archive", "suite", "card", "runs", "episodes", "summary")
 """Checks that need no data."""
 REPLAYED = ("cases", "prompts", "masks", "selection", "overlap", "surfaces", "ends")
 """Checks of the replay."""
+_PLACE = ["case_id", "level", "repeat"]
 _TOGETHER = 16
 """Cases whose rows are compared at once."""
 
@@ -106,7 +107,8 @@ def examine(job: Job, say: Callable[[Mapping[str, Any]], None]) -> None:
 
             files = entry_files(opened, job.local if job.replay else None)
     agent = opened.runs[0].manifest["agent"]
-    about = {"told": {name: agent[name] for name in TOLD if name in agent}}
+    told = {name: agent[name] for name in TOLD if name in agent}
+    about = {"told": told, "failed": {run.protocol.id: _failed(run) for run in opened.runs}}
     say(_result(findings, done, opened.archive, files, about))
 
 
@@ -154,12 +156,30 @@ def _check_episodes(opened: Opened, findings: Findings) -> None:
         for words, odd in (("missing", must - set(rows)), ("not of the suite", set(rows) - must)):
             if odd:
                 findings.add("episodes", f"{where}{words}: {str(min(odd))[:200]}", len(odd))
-        for table in ("steps", "prompts", "masks"):
-            frame = run.claimed.masks.rows if table == "masks" else run.claimed.table(table)
-            strays = set(zip(frame["case_id"], frame["level"], frame["repeat"], strict=True)) - must
-            if strays:
-                words = f"{table} of no episode of the suite: {str(min(strays))[:200]}"
-                findings.add("episodes", f"{where}{words}", len(strays))
+        _check_ghosts(run, findings)
+
+
+def _check_ghosts(run: OpenedRun, findings: Findings) -> None:
+    """Note rows of an episode that is not there, and of a step that its episode does not have."""
+    ends = run.claimed.episodes[[*_PLACE, "steps"]].drop_duplicates(_PLACE)
+    for table in ("steps", "prompts", "masks"):
+        frame = run.claimed.masks.rows if table == "masks" else run.claimed.table(table)
+        rows = frame[[*_PLACE, "step"]].merge(ends, on=_PLACE, how="left")
+        ghosts = rows[~rows["step"].between(1, rows["steps"].fillna(-1))]
+        if len(ghosts):
+            case_id, level, repeat, step, steps = ghosts.iloc[0]
+            has = "is not there" if steps != steps else f"has {steps:g} steps"
+            place = f"case {str(case_id)[:120]}, level {level:g}, repeat {repeat}"
+            findings.add(
+                "episodes", f"{run.protocol.id}: {table} of step {step} of {place}, which {has}", len(ghosts)
+            )
+
+
+def _failed(run: OpenedRun) -> list[int]:
+    """Return how many episodes failed, how many of these had a step, and how many episodes there are."""
+    episodes = run.claimed.episodes
+    failed = episodes["status"] == "failed"
+    return [int(failed.sum()), int((failed & (episodes["steps"] > 0)).sum()), len(episodes)]
 
 
 def _check_summary(opened: Opened, findings: Findings) -> None:

@@ -10,6 +10,7 @@ from simclick.leaderboard.boards import COSTS, THRESHOLDS, Board
 from simclick.leaderboard.charts import Chart, curves_chart
 from simclick.leaderboard.method_tables import curves_grid, levels_grid
 from simclick.leaderboard.standings import Standing
+from simclick.leaderboard.summary import share_text
 from simclick.leaderboard.tables import board_grid, pair_rows
 from simclick.leaderboard.verdicts import card_facts
 from simclick.report.grid import Row, interval_text, value_text
@@ -64,6 +65,7 @@ def _board(standing: Standing, board: Board) -> dict[str, Any]:
     columns = [c for c in grid.columns if c.key not in ("links", "tier", "date")]
     by_label = {row.name: row for row in grid.rows}
     rows = {m.slug: by_label[m.label] for m in board.methods.values() if m.label in by_label}
+    failed = any(board.failed(slug)[0] for slug in rows)
     return {
         "protocol": board.protocol.id,
         "methods": list(board.methods),
@@ -74,8 +76,12 @@ def _board(standing: Standing, board: Board) -> dict[str, Any]:
                 "head": " ".join(filter(None, [c.over.replace("…", ""), c.head])),
             }
             for c in columns
-        ],
-        "rows": {slug: [_cell(row, c.key, c.style) for c in columns] for slug, row in rows.items()},
+        ]
+        + [{"key": "failed", "style": "text", "head": "episodes that failed"}] * failed,
+        "rows": {
+            slug: [_cell(row, c.key, c.style) for c in columns] + [_failed(board, slug)] * failed
+            for slug, row in rows.items()
+        },
         "pairs": _pairs(board),
         "targets": _targets(board),
         "curves": _curves(board),
@@ -85,6 +91,11 @@ def _board(standing: Standing, board: Board) -> dict[str, Any]:
 def _cell(row: Row, key: str, style: Any) -> list[str]:
     cell = row.values.get(key)
     return [value_text(cell, style), interval_text(cell, style)]
+
+
+def _failed(board: Board, slug: str) -> list[str]:
+    failed, n = board.failed(slug)
+    return [f"{failed} of {n}", f"[{share_text(failed, n)}]" if failed else ""]
 
 
 def _pairs(board: Board) -> dict[str, list[list[Any]]]:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from simclick.errors import SimclickError
+from simclick.texts import plain
 
 __all__ = [
     "MAX_ARCHIVE",
@@ -67,6 +68,8 @@ READ_SECONDS = 10.0
 """Seconds in which an archive is read, or refused."""
 
 _DEPTH = 12
+_MESSAGE = 1000
+"""Characters of a refusal."""
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 """Kinds of characters that cannot be seen, or of which nobody knows how they look."""
@@ -76,7 +79,13 @@ _URL = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~:/?#@!$&
 
 
 class RefusedError(SimclickError):
-    """A submission that is not what it must be: not read any further."""
+    """A submission that is not what it must be: not read any further.
+
+    Its message may quote the submission, so it is made one printable line here, once and for all.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message, _MESSAGE))
 
 
 def canonical_json(content: object) -> bytes:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from simclick.agent import AgentInfo
@@ -186,12 +187,23 @@ def _plain(value: object, where: str) -> None:
         check_text(value, where, _TEXT)
 
 
+def _a_time(value: object, where: str) -> None:
+    _TIME_TEXT(value, where)
+    try:
+        datetime.fromisoformat(str(value))
+    except ValueError as error:
+        raise RefusedError(f"{where}: {error}") from None
+
+
 def _a_mark(value: object, where: str) -> None:
     if value not in _MARKS:
         raise RefusedError(f"{where}: must be one of {', '.join(_MARKS)}")
 
 
 _NAME = _a_text(_SHORT, empty=False)
+_TIME_TEXT = _a_match(
+    re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII), "a time, YYYY-MM-DDThh:mm:ss+00:00"
+)
 _OF_AGENT: dict[str, Check] = {
     **dict.fromkeys(("name", "version"), _NAME),
     **dict.fromkeys(("training_data", "licence", "source", "family"), _a_text(_TEXT)),
@@ -207,9 +219,7 @@ _OF_AGENT: dict[str, Check] = {
 }
 _RUN: dict[str, Check] = {
     **dict.fromkeys(("schema", "seed", "episodes"), _a_number),
-    "created": _a_match(
-        re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII), "a time, YYYY-MM-DDThh:mm:ss+00:00"
-    ),
+    "created": _a_time,
     "agent": _a_mapping(_plain, 64),
     "agent_spec": _an_object(name=_NAME, options=_a_mapping(_plain)),
     "dataset": _an_object(name=_NAME, version=_a_text(_SHORT)),

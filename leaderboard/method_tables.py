@@ -5,6 +5,7 @@ from __future__ import annotations
 from simclick.leaderboard.boards import Board, Method
 from simclick.leaderboard.tables import (
     BRACKETS,
+    FAILED,
     board_title,
     number_cells,
     number_columns,
@@ -45,8 +46,10 @@ def subset_grid(board: Board, method: Method, by: str) -> Grid | None:
     values = board.subsets(by)
     if len(values) < 2:
         return None
+    failed = [Column("failed", "failed", "share")] if board.failed(method.slug)[0] else []
     columns = (
         *(number_columns(board)[:1] if board.noisy else number_columns(board)),
+        *failed,
         Column("n_cases", "cases", "count"),
         Column("n_groups", "groups", "count"),
     )
@@ -55,9 +58,11 @@ def subset_grid(board: Board, method: Method, by: str) -> Grid | None:
         cells = number_cells(board, method.slug, (by, value))
         counts = board.numbers.counts(method.slug, board.statistic, subset=(by, value))
         cells |= {key: Value(float(n)) for key, n in zip(("n_cases", "n_groups"), counts, strict=True)}
-        rows.append(Row(value, cells))
+        bad, n = board.failed(method.slug, (by, value))
+        rows.append(Row(value, {**cells, "failed": Value(bad / n)}))
     name = f"{method.slug}-{board.key}-by-{by}"
     note = f"{BRACKETS} None under 8 groups."
+    note += f" Failed: {FAILED[0].lower()}{FAILED[1:]}" if failed else ""
     return Grid(name, f"By {by}: {board_title(board)}", by, columns, tuple(rows), (note,))
 
 

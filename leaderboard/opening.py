@@ -21,6 +21,7 @@ from simclick.leaderboard.parquet import Bounds, read_masks, read_table
 from simclick.leaderboard.replay import Claimed
 from simclick.leaderboard.suites import Suite, load_suite, suite_names
 from simclick.protocol import Protocol
+from simclick.texts import stray
 
 __all__ = ["Opened", "OpenedRun", "open_submission"]
 
@@ -64,8 +65,12 @@ def open_submission(path: Path, suite: str | None = None) -> Opened:
         claimed = _claimed(archive, about, manifest, protocol, found)
         with _refusing("runs"):
             _check_rows(about, claimed)
+        with _refusing("ends"):
+            _check_reasons(about, claimed)
         runs.append(OpenedRun(protocol, manifest, claimed))
     opened = Opened(archive, found, tuple(runs))
+    with _refusing("runs"):
+        _check_run_order(opened)
     with _refusing("card"):
         _check_card(opened)
     return opened
@@ -176,6 +181,20 @@ def _check_rows(about: Mapping[str, Any], claimed: Claimed) -> None:
                 raise RefusedError(
                     f"{about['folder']}/{table}: {name} {str(frame[name][odd].iloc[0])[:80]!r}"
                 )
+
+
+def _check_reasons(about: Mapping[str, Any], claimed: Claimed) -> None:
+    """Refuse a reason for a failure that is not one printable line, as every run records it."""
+    for reason in claimed.episodes["error"].dropna().unique():
+        if (odd := stray(reason)) is not None:
+            raise RefusedError(f"{about['folder']}/episodes.parquet: error holds the character {odd}")
+
+
+def _check_run_order(opened: Opened) -> None:
+    """Refuse runs in another order than the suite's protocols, in which `submit` writes them."""
+    ran = [run.protocol.id for run in opened.runs]
+    if ran != [name for name, _ in opened.suite.protocols if name in ran]:
+        raise RefusedError("runs: not in the order of the suite's protocols")
 
 
 def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:

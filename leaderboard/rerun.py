@@ -7,34 +7,28 @@ can still read it there: only data that nobody has seen shows that.)
 Three rules decide:
 
 * Every mask must have a Dice of at least `LEAST_DICE` with the recorded one.
-* Where the record says that the method failed, it must fail again: a failure in the last step costs nearly
-  nothing, so a forger would end every forged episode with one.
+* Where the record says that the method failed, it must fail again, for whatever reason: a failure in the last
+  step costs nearly nothing, so a forger would end every forged episode with one.
 * Recorded masks may not be systematically better than those of the rerun, or the room that the first rule
-  leaves could be used to move every mask towards the truth. Over the episodes in which any Dice with the
-  truth differs, the exact one-sided sign test of the mean difference per episode must not fall below
-  `LEAST_P`: ten episodes that all gain do, twenty of which fifteen gain do not.
+  leaves could be used to move every mask towards the truth: `simclick.leaderboard.leaning`.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simclick.agent import Embedding, Prediction, Request
 from simclick.episode import Ground
-from simclick.errors import AgentError, SimclickError
-from simclick.harness.select import select
+from simclick.errors import AgentError
+from simclick.harness.select import Selection, select
 from simclick.harness.specs import AgentSpec
+from simclick.leaderboard.leaning import Leaning, leaning
+from simclick.leaderboard.remote import TOLD, GoneError, Remote
 from simclick.metrics.overlap import dice
-from simclick.prompts import Prompt, Round
 from simclick.runlength import decode
 from simclick.seeding import Draws, words_of
 
@@ -42,14 +36,10 @@ if TYPE_CHECKING:
     from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.suites import Suite
 
-__all__ = ["LEAST_DICE", "LEAST_P", "TOLD", "Rerun", "rerun", "sampled"]
+__all__ = ["LEAST_DICE", "TOLD", "Rerun", "rerun", "sampled"]
 
-TOLD = ("name", "accepts", "parameters", "uses_truth", "uses_previous")
-"""What an agent says of itself beside its digest."""
 LEAST_DICE = 0.99
-"""What a mask must have with the recorded one."""
-LEAST_P = 0.001
-"""Probability under which gains of the recorded masks are no chance."""
+"""What a mask must have with the recorded one: machines round differently. `leaning` watches what is left."""
 
 
 @dataclass(frozen=True)
@@ -59,39 +49,48 @@ class Rerun:
     Attributes:
         episodes: Episodes run again.
         steps: Their steps.
+        equal: Steps whose masks are the recorded ones, bit by bit.
+        failures: Steps at which the method failed, recorded and again.
         least: The least Dice of a mask with the recorded one.
+        leaning: Whether the recorded masks are closer to the truth.
         mismatch: The first mismatch, or None.
-        mismatches: Steps that do not match.
-        equal: Steps whose masks are the recorded ones, pixel by pixel.
-        failures: Recorded failures that came again.
+        mismatches: Mismatches.
     """
 
     episodes: int
     steps: int
+    equal: int
+    failures: int
     least: float
+    leaning: Leaning
     mismatch: str | None
     mismatches: int
-    equal: int = 0
-    failures: int = 0
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was run again, and all of it matches."""
+        return self.mismatch is None and self.steps > 0
 
     @property
     def detail(self) -> str:
         """One line."""
-        whole = (
-            f"{self.episodes} episodes, {self.steps} steps, masks equal in {self.equal}, least Dice "
-            f"{self.least:.4f}"
-        )
+        if self.mismatch is not None:
+            return f"{self.mismatch} ({self.mismatches} mismatches in {self.steps} steps)"
+        if not self.steps:
+            return "no episode has a step: nothing could be run again"
+        said = [f"{self.episodes} episodes, {self.steps} steps"]
+        if masks := self.steps - self.failures:
+            said.append(f"masks equal bit by bit in {self.equal} of {masks}, least Dice {self.least:.4f}")
         if self.failures:
-            whole += f", {self.failures} recorded failures came again"
-        return (
-            whole if self.mismatch is None else f"{self.mismatch} ({self.mismatches} of {self.steps} steps)"
-        )
+            said.append(f"{self.failures} recorded failures came again")
+        return ", ".join(said)
 
 
 def sampled(opened: Opened, n: int, seed: int) -> Iterator[dict[str, Any]]:
     """Yield `n` random episodes, dealt evenly over the protocols, as plain values.
 
-    Episodes without a step are left out: there is nothing to run again.
+    Episodes that failed on the way are in the draw like all others. Those without a step are left out (a
+    worker that died, or nothing to correct): there is nothing to run again, and they have no mask.
     """
     pools = [_shuffled(run, seed) for run in opened.runs]
     turn = taken = 0
@@ -139,6 +138,7 @@ def _episode(run: OpenedRun, case_id: str, level: float, repeat: int) -> dict[st
         "case_id": case_id,
         "level": level,
         "repeat": repeat,
+        "error": _text(mine(claimed.episodes)["error"].iloc[0]),
         "steps": steps,
     }
 
@@ -160,6 +160,9 @@ def rerun(
 ) -> Rerun:
     """Run a method again on recorded prompts and compare its masks with the recorded ones.
 
+    A process that ends or hangs matches nothing, not even a recorded failure, and ends the rerun. (A run
+    records what a dying worker held as failed before the first step; such episodes are in no sample.)
+
     Args:
         spec: The method, chosen by whoever verifies.
         episodes: What `sampled` gave.
@@ -175,7 +178,7 @@ def rerun(
     """
     places = {case.case_id: place for place, case in enumerate(suite.cases)}
     compared = _Compared(suite)
-    with _Remote(spec, seconds) as remote:
+    with Remote(spec, seconds) as remote:
         if remote.digest != digest:
             compared.note(f"the agent has the digest {remote.digest[:12]}, the submission's {digest[:12]}")
         for name, value in (told or {}).items():
@@ -184,7 +187,8 @@ def rerun(
         for episode in sorted(episodes, key=lambda e: places[e["case_id"]]):
             place = places[episode["case_id"]]
             case = next(suite.loaded(local, slice(place, place + 1)))
-            compared.episode(remote, case, episode)
+            if not compared.episode(remote, case, episode):
+                break
     return compared.result()
 
 
@@ -193,207 +197,82 @@ class _Compared:
 
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
-        self._episodes = self._steps = self._wrong = self._equal = self._failures = 0
-        self._gains: list[float] = []
+        self._episodes = self._steps = self._equal = self._failures = self._wrong = 0
         self._least = 1.0
         self._first: str | None = None
+        self._gains: dict[str, list[float]] = {}
 
     def note(self, mismatch: str) -> None:
         self._wrong += 1
         if self._first is None:
             self._first = mismatch
 
-    def episode(self, remote: _Remote, case: Any, episode: Mapping[str, Any]) -> None:
-        """Run one episode again, step by step, from the recorded state before each."""
+    def episode(self, remote: Remote, case: Any, episode: Mapping[str, Any]) -> bool:
+        """Run one episode again from the recorded state before each step; return whether it can go on."""
         self._episodes += 1
         protocol = self._suite.protocol(episode["protocol"])
         ground, rounds, previous, chosen = Ground(case), [], None, None
-        gains: list[float] = []
+        gains, same = [], True
         for number, step in enumerate(episode["steps"], 1):
             self._steps += 1
             where = (
                 f"case {case.case_id}, level {episode['level']:g}, repeat {episode['repeat']}, step {number}"
             )
-            recorded = [decode(counts, case.size) for counts in step["candidates"]]
             rounds.append(step["prompts"])
             seed = Draws(self._suite.seed, case.dataset, case.case_id, episode["repeat"], number).agent_seed()
-            failed = step["chosen"] < 0
+            found: Selection | AgentError
             try:
                 answer = remote.answer(case.image, rounds, previous, chosen, seed)
-                selection = select(answer, protocol.select, ground)
+                found = select(answer, protocol.select, ground)
             except AgentError as error:
-                if failed:
-                    self._equal += 1
-                    self._failures += 1
-                else:
-                    self.note(f"{where}: {error}")
+                found = error
+            except GoneError as error:
+                self.note(f"{where}: {error}; the rerun ended here")
+                return False
+            failed = step["chosen"] < 0
+            if failed or isinstance(found, AgentError):
+                self._failure(where, failed, found, episode["error"])
                 break
-            if failed:
-                self.note(f"{where}: a failure is recorded, and the method did not fail again")
-                break
+            recorded = [decode(counts, case.size) for counts in step["candidates"]]
             previous, chosen = recorded[step["chosen"]], step["chosen"]
-            if len(selection.masks) != len(recorded):
-                self.note(f"{where}: {len(selection.masks)} candidates, not {len(recorded)}")
+            if len(found.masks) != len(recorded):
+                self.note(f"{where}: {len(found.masks)} candidates, not {len(recorded)}")
                 break
-            pairs = [(selection.mask, previous), *zip(selection.masks, recorded, strict=True)]
-            least = min(dice(a, b) for a, b in pairs)
-            self._least = min(self._least, least)
-            self._equal += all(np.array_equal(a, b) for a, b in pairs)
-            gains.append(ground.dice(previous) - ground.dice(selection.mask))
-            if least < LEAST_DICE:
-                self.note(
-                    f"{where}: Dice {least:.4f} with the recorded mask; at least {LEAST_DICE} is needed"
-                )
-        if any(gains):
-            self._gains.append(sum(gains) / len(gains))
+            same &= self._pairs(where, [(found.mask, previous), *zip(found.masks, recorded, strict=True)])
+            gains.append(ground.dice(previous) - ground.dice(found.mask))
+        if not same:
+            self._gains.setdefault(case.case_id, []).append(float(np.mean(gains)))
+        return True
+
+    def _failure(self, where: str, failed: bool, found: Selection | AgentError, reason: str | None) -> None:
+        """Compare a step at which the method failed: when it was recorded (`failed`), or now, or both."""
+        if not failed:
+            self.note(f"{where}: {found}; the submission holds a mask")
+        elif isinstance(found, AgentError):
+            self._failures += 1
+        else:
+            self.note(
+                f"{where}: the submission says that the method failed ({reason}), but run again it gives a "
+                "mask: a failure that does not come again is not reproduced"
+            )
+
+    def _pairs(self, where: str, pairs: Sequence[tuple[NDArray[np.bool_], NDArray[np.bool_]]]) -> bool:
+        """Compare the masks of a step; return whether they are the same bit by bit."""
+        equal = all(np.array_equal(a, b) for a, b in pairs)
+        self._equal += equal
+        least = min(dice(a, b) for a, b in pairs)
+        self._least = min(self._least, least)
+        if least < LEAST_DICE:
+            self.note(f"{where}: Dice {least:.4f} with the recorded mask; at least {LEAST_DICE} is needed")
+        return equal
 
     def result(self) -> Rerun:
-        better, n = sum(gain > 0 for gain in self._gains), len(self._gains)
-        if n and sum(math.comb(n, k) for k in range(better, n + 1)) / 2**n < LEAST_P:
+        lean = leaning([float(np.mean(gains)) for gains in self._gains.values()])
+        if lean.leans:
             self.note(
-                f"the recorded masks are nearer to the truth than the method's in {better} of {n} episodes "
-                "in which they differ: too many for chance"
+                f"the recorded masks are nearer to the truth than the rerun's in {lean.better} of "
+                f"{lean.better + lean.worse} cases where they differ (on average {lean.mean:+.4f} Dice, "
+                f"p = {lean.p:.1g}): chance does not do that, retouching does"
             )
-        return Rerun(
-            self._episodes,
-            self._steps,
-            self._least,
-            self._first,
-            self._wrong,
-            self._equal,
-            self._failures,
-        )
-
-
-class _Remote:
-    """The method in its own process."""
-
-    def __init__(self, spec: AgentSpec, seconds: float) -> None:
-        self._spec = spec
-        self._seconds = seconds
-        self._image: Any = None
-
-    def __enter__(self) -> _Remote:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, self._spec), daemon=True)
-        self._process.start()
-        there.close()
-        hello = self._receive()
-        if "error" in hello:
-            self.__exit__()
-            raise SimclickError(hello["error"])
-        self.digest = str(hello["digest"])
-        self.told = dict(hello["told"])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._process.kill()
-        self._process.join()
-
-    def answer(
-        self,
-        image: NDArray[np.uint8],
-        rounds: Sequence[Any],
-        previous: NDArray[np.bool_] | None,
-        chosen: int | None,
-        seed: int,
-    ) -> Prediction:
-        """Return the method's answer to the last of some rounds."""
-        h, w = image.shape[:2]
-        if self._image is not image:
-            self._pipe.send_bytes(json.dumps({"image": [h, w]}).encode())
-            self._pipe.send_bytes(image.tobytes())
-            self._image = image
-        head = {"rounds": list(rounds), "seed": seed, "chosen": chosen, "previous": previous is not None}
-        self._pipe.send_bytes(json.dumps(head).encode())
-        if previous is not None:
-            self._pipe.send_bytes(np.packbits(previous).tobytes())
-        reply = self._receive()
-        if "error" in reply:
-            raise AgentError(reply["error"])
-        bits = np.frombuffer(self._bytes(), dtype=np.uint8)
-        masks = np.unpackbits(bits, count=reply["n"] * h * w).reshape(reply["n"], h, w).astype(np.bool_)
-        return Prediction(masks, reply["scores"])
-
-    def _receive(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(self._bytes())
-        return content
-
-    def _bytes(self) -> bytes:
-        try:
-            if not self._pipe.poll(self._seconds):
-                raise AgentError(f"no answer within {self._seconds:g} s")
-            return self._pipe.recv_bytes()
-        except (EOFError, OSError):
-            raise AgentError("the method's process ended") from None
-
-
-def _serve(pipe: Connection, spec: AgentSpec) -> None:
-    """Answer requests until the pipe closes. Runs in the method's process."""
-    from simclick.harness.engine import numeric_threads
-
-    def reply(content: Mapping[str, Any]) -> None:
-        pipe.send_bytes(json.dumps(content).encode())
-
-    try:
-        agent = spec.make()
-    except SimclickError as error:
-        reply({"error": str(error)})
-        return
-    told = {name: getattr(agent.info, name) for name in TOLD}
-    reply({"digest": agent.info.digest, "told": {**told, "accepts": sorted(agent.info.accepts)}})
-    embedding: Embedding | None = None
-    size: tuple[int, int] = (0, 0)
-    memories: Any = None
-    with numeric_threads(1):
-        while True:
-            try:
-                head = json.loads(pipe.recv_bytes())
-            except EOFError:
-                return
-            try:
-                if "image" in head:
-                    size = (int(head["image"][0]), int(head["image"][1]))
-                    image = np.frombuffer(pipe.recv_bytes(), dtype=np.uint8).reshape(*size, 3)
-                    embedding = agent.encode([image])[0]
-                    continue
-                previous = pipe.recv_bytes() if head["previous"] else None
-                assert embedding is not None
-                memory = memories[head["chosen"]] if memories and head["chosen"] is not None else None
-                request = Request(
-                    embedding,
-                    size,
-                    tuple(Round(tuple(_prompt(p) for p in round_)) for round_ in head["rounds"]),
-                    None if previous is None else _mask(previous, size),
-                    memory,
-                    head["seed"],
-                )
-                masks, scores, memories = _predicted(agent, request)
-            except Exception as error:
-                reply({"error": f"{type(error).__name__}: {error}"[:500]})
-                continue
-            reply({"n": len(masks), "scores": scores})
-            pipe.send_bytes(np.packbits(masks).tobytes())
-
-
-def _predicted(agent: Any, request: Request) -> tuple[NDArray[np.bool_], list[float], Any]:
-    from simclick.harness.select import candidate_masks
-
-    answer = agent.predict([request])[0]
-    masks = candidate_masks(answer, request.size)
-    return masks, [float(s) for s in answer.scores], answer.memories
-
-
-def _mask(bits: bytes, size: tuple[int, int]) -> NDArray[np.bool_]:
-    flat = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=size[0] * size[1])
-    mask = flat.reshape(size).astype(np.bool_)
-    mask.flags.writeable = False
-    return mask
-
-
-def _prompt(values: Sequence[Any]) -> Prompt:
-    kind, landed, positive, label = values
-    at = tuple(int(v) for v in landed)
-    return Prompt(kind, at, positive, at, positive, label)
+        counts = (self._episodes, self._steps, self._equal, self._failures)
+        return Rerun(*counts, self._least, lean, self._first, self._wrong)

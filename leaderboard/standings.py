@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from simclick.errors import ConfigError
-from simclick.leaderboard.boards import Board, Method, SuiteFacts, make_board, suite_frames
+from simclick.leaderboard.boards import Board, Method, SuiteFacts, make_board
 from simclick.leaderboard.entries import Entry
+from simclick.leaderboard.frames import suite_frames
 from simclick.leaderboard.suites import Suite
 from simclick.leaderboard.tables import turned
 from simclick.report.grid import Value

@@ -12,7 +12,7 @@ import pandas as pd
 
 from simclick.protocol import Protocol
 
-__all__ = ["TARGETS", "declared_seconds", "summarise"]
+__all__ = ["TARGETS", "declared_seconds", "share_text", "summarise"]
 
 TARGETS = (0.80, 0.85, 0.90)
 """Dice targets of NoC."""
@@ -67,3 +67,9 @@ def declared_seconds(episodes: pd.DataFrame, steps: pd.DataFrame) -> dict[str, A
 
 def _mean(values: Any) -> float:
     return round(float(values.mean()), 9)
+
+
+def share_text(part: int, whole: int) -> str:
+    """Return a share in per cent, with as many digits as it takes to tell it from 0 and from all."""
+    share = 100 * part / whole
+    return f"{share:.2g} %" if share < 99 else f"{share:.6g} %"

@@ -14,6 +14,7 @@ from simclick.report.grid import Column, Grid, Row, Value, best_of
 __all__ = [
     "BRACKETS",
     "DECLARED",
+    "FAILED",
     "PairRow",
     "apart_grid",
     "board_grid",
@@ -30,6 +31,7 @@ __all__ = [
 DECLARED = "declared"
 """Mark of a column that nobody but the authors can check."""
 BRACKETS = "Brackets: 95 % interval, studentised bootstrap over groups."
+FAILED = "Share of all episodes in which the method ended in an error; its Dice is 0 from that step on."
 _RANKS = (
     "Rank: from 1 + the number of methods that are significantly better to M less the number that are "
     "significantly worse, of M methods; paired tests over groups, Holm's correction over all pairs of the "
@@ -86,7 +88,7 @@ def board_grid(board: Board, robust: Mapping[str, Mapping[str, Value]] | None = 
         cells[m.slug] |= {} if board.modality else meta_cells(board, m)
     columns += [] if board.modality else _meta_columns()
     strong = _best(columns, [cells[m.slug] for m in shown])
-    rows = tuple(Row(m.label, row, m.marks) for m, row in zip(shown, strong, strict=True))
+    rows = tuple(Row(m.label, row, board.marks(m.slug)) for m, row in zip(shown, strong, strict=True))
     return Grid(board.key, board_title(board), "method", tuple(columns), rows, _notes(board, robust))
 
 
@@ -98,7 +100,8 @@ def apart_grid(board: Board) -> Grid | None:
     columns = [Column("tier", "tier", "text"), *number_columns(board)]
     columns += [] if board.modality else _meta_columns()
     rows = tuple(
-        Row(m.label, {**number_cells(board, m.slug), **meta_cells(board, m)}, m.marks) for m in shown
+        Row(m.label, {**number_cells(board, m.slug), **meta_cells(board, m)}, board.marks(m.slug))
+        for m in shown
     )
     note = "These used the truth. They show what could be gained, and compete with none."
     title = f"Not ranked: {board_title(board)}"

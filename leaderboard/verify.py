@@ -18,6 +18,7 @@ from simclick.leaderboard.checks import CHECKS, REPLAYED, Job
 from simclick.leaderboard.limits import RefusedError
 from simclick.leaderboard.rerun import rerun
 from simclick.leaderboard.suites import load_suite
+from simclick.leaderboard.summary import share_text
 from simclick.leaderboard.worker import Walls, messages
 from simclick.texts import plain
 
@@ -25,15 +26,23 @@ __all__ = ["Check", "Verdict", "verify"]
 
 _LINE = 600
 """Characters of a mismatch."""
+_DETAIL = 1500
+"""Characters of a check's line."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, ``pass``, ``fail`` or ``skipped``, and a line."""
+    """One check: its name, ``pass``, ``fail`` or ``skipped``, and a line.
+
+    The line may hold words of a stranger's archive or method: whatever could steer a terminal is taken out.
+    """
 
     name: str
     verdict: str
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", plain(self.detail, _DETAIL))
 
 
 @dataclass(frozen=True)
@@ -136,8 +145,8 @@ def verify(
             merged["archive"]["digests"][0],
             merged["archive"]["told"],
         )
-        verdict = "pass" if found.mismatch is None and found.steps else "fail"
-        reproduced = Check("reproduced", verdict, plain(f"{found.detail} (sample {seed})", _LINE))
+        verdict = "pass" if found.passed else "fail"
+        reproduced = Check("reproduced", verdict, f"{plain(found.detail, _LINE)} (sample {seed})")
     return _verdict(merged, reproduced, replay)
 
 
@@ -200,7 +209,7 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         elif name in merged["findings"]:
             checks.append(Check(name, "fail", _line(name, merged)))
         elif name in merged["done"]:
-            checks.append(Check(name, "pass", meaning))
+            checks.append(Check(name, "pass", meaning + (_failed(merged) if name == "ends" else "")))
         else:
             reason = (
                 "not finished: another check failed" if merged["findings"] else "the data were not asked for"
@@ -212,6 +221,16 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         tier = "reproduced" if reproduced.verdict == "pass" else "replayed" if replay else "self-reported"
     files = {name: bytes.fromhex(data) for name, data in merged["files"].items()} if tier else {}
     return Verdict(tuple(checks), tier, merged["archive"], files)
+
+
+def _failed(merged: Mapping[str, Any]) -> str:
+    """Return in words how many episodes failed under which protocol; nothing where none did."""
+    said = []
+    for protocol, (failed, begun, episodes) in merged["archive"]["failed"].items():
+        if failed:
+            never = f", {failed - begun} before their first step" if failed > begun else ""
+            said.append(f"{failed} of {episodes} under {protocol} ({share_text(failed, episodes)}{never})")
+    return f"; episodes that failed: {', '.join(said)}" if said else ""
 
 
 def _line(name: str, merged: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from typing import Any
 from simclick.errors import SimclickError
 from simclick.leaderboard.checks import Job, examine, job_from, job_values
 from simclick.leaderboard.limits import MEMORY, READ_SECONDS, RefusedError
+from simclick.texts import plain
 
 __all__ = ["Walls", "messages"]
 
@@ -80,7 +81,7 @@ def messages(job: Job, walls: Walls) -> Iterator[dict[str, Any]]:
             elif kind == "read":
                 end = time.monotonic() + walls.seconds
             elif kind == "error":
-                raise SimclickError(str(message["text"]))
+                raise SimclickError(plain(message["text"]))
             else:
                 yield message
                 if kind == "result":
@@ -132,7 +133,7 @@ def _main(connection: Connection, job: str, walls: Walls) -> None:
     except (MemoryError, RecursionError) as error:
         raise SystemExit(f"{type(error).__name__}") from None
     except Exception as error:  # whatever a stranger's bytes make our code raise is a refusal, not a crash
-        raise SystemExit(f"{type(error).__name__}: {error}"[:200]) from None
+        raise SystemExit(plain(f"{type(error).__name__}: {error}", 200)) from None
 
 
 def _load() -> None:

@@ -55,36 +55,49 @@ class Made:
         return path
 
 
+def tiny_data(patients: int = 3) -> DatasetSpec:
+    """Return images, one per patient."""
+    return DatasetSpec("phantoms", {**DATA.options, "patients": patients})
+
+
 @cache
-def tiny_suite() -> tuple[Suite, Path]:
+def tiny_suite(patients: int = 3) -> tuple[Suite, Path]:
+    """Return a suite of one case per patient, and its folder; more than three are asked for clicks alone."""
     folder = Path(mkdtemp(prefix="simclick-suite-"))
-    suite = freeze("tiny-v1", DATA, PROTOCOLS, ROLES, title="Tiny")
+    few = patients == 3
+    roles = ROLES if few else {"clicks": "noc-v1"}
+    protocols = PROTOCOLS if few else ("noc-v1",)
+    suite = freeze("tiny-v1", tiny_data(patients), protocols, roles, title="Tiny")
     (folder / "tiny-v1.yaml").write_text(suite_text(suite), encoding="utf-8")
     return suite, folder
 
 
 @cache
-def made(agent: str = "disc", target: str | None = None, claimed: str | None = None) -> Made:
+def made(
+    agent: str = "disc", target: str | None = None, claimed: str | None = None, patients: int = 3
+) -> Made:
     """Return the submission of an agent on the tiny suite; the runs count as made from clean source.
 
     Args:
         agent: Its registered name.
         target: Class of a custom agent.
         claimed: The registered name that the runs say instead: a forger's.
+        patients: How many cases the suite has; see `tiny_suite`.
     """
     spec = AgentSpec(agent) if target is None else AgentSpec("custom", {"target": target})
     with mock.patch.object(specs, "refuse_shipped_name") if claimed else nullcontext():
-        return _made(spec, claimed)
+        return _made(spec, claimed, patients)
 
 
-def _made(spec: AgentSpec, claimed: str | None) -> Made:
-    suite, folder = tiny_suite()
+def _made(spec: AgentSpec, claimed: str | None, patients: int) -> Made:
+    suite, folder = tiny_suite(patients)
     instance = spec.make()
-    taken = [p for p in PROTOCOLS if load_protocol(p).make_annotator().kinds <= instance.info.accepts]
+    names = [name for name, _ in suite.protocols]
+    taken = [p for p in names if load_protocol(p).make_annotator().kinds <= instance.info.accepts]
     runs = []
     for protocol in taken:
         out = Path(mkdtemp(prefix=f"simclick-{protocol}-")) / "run"
-        execute(RunSpec(spec, DATA, load_protocol(protocol), out, save_masks=True))
+        execute(RunSpec(spec, tiny_data(patients), load_protocol(protocol), out, save_masks=True))
         run = read_run(out)
         run.description["git"] = None
         if claimed is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from simclick.errors import ConfigError
+from simclick.texts import plain
 
 __all__ = ["add"]
 
@@ -134,7 +135,7 @@ def _changed(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows))
     else:
         for outcome in outcomes:
-            print(f"{'pass' if outcome.passed else 'fail':8} {outcome.folder}: {outcome.detail}")
+            print(f"{'pass' if outcome.passed else 'fail':8} {plain(outcome.folder)}: {outcome.detail}")
         if not outcomes:
             print(f"no accepted submission differs from {arguments.changed}")
     return 0 if all(outcome.passed for outcome in outcomes) else 1

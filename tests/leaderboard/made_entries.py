@@ -56,9 +56,13 @@ def write_entry(
     seconds: float = 0.1,
     marks: Sequence[str] = (),
     worst: bool = True,
+    failed: int = 0,
     **card: Any,
 ) -> Path:
-    """Write one accepted folder; Dice rises with the clicks and with `skill`, and falls with noise."""
+    """Write one accepted folder; Dice rises with the clicks and with `skill`, and falls with noise.
+
+    The method fails at the last step of all episodes of the first `failed` cases.
+    """
     folder = root / suite / slug
     (folder / "worst").mkdir(parents=True)
     about: dict[str, Any] = {"name": slug.title(), "version": "1", "date": "2026-02-03", **card}
@@ -66,6 +70,7 @@ def write_entry(
     runs, files = [], {}
     for protocol in roles.values():
         tables = _tables(protocol, cases, skill, candidates, seconds, slug)
+        _fail(tables, failed)
         for name, schema in (("episodes", EPISODES), ("steps", STEPS)):
             stream = io.BytesIO()
             pq.write_table(pa.Table.from_pandas(tables[name], schema, preserve_index=False), stream)
@@ -138,6 +143,16 @@ def _tables(
                      "chosen": 0, "n_candidates": candidates, "seconds_predict": seconds}
                 )  # fmt: skip
     return {"episodes": pd.DataFrame(episodes), "steps": pd.DataFrame(steps)}
+
+
+def _fail(tables: Mapping[str, pd.DataFrame], cases: int) -> None:
+    episodes, steps = tables["episodes"], tables["steps"]
+    bad = {f"case-{number:03d}" for number in range(cases)}
+    lost, last = episodes["case_id"].isin(bad), steps["step"] == steps["step"].max()
+    for name, value in {"status": "failed", "error": f"predict: {EVIL}", "final_dice": 0.0}.items():
+        episodes.loc[lost, name] = value
+    for name, none in {"dice": 0.0, "oracle_dice": 0.0, "chosen": -1, "n_candidates": 0}.items():
+        steps.loc[last & steps["case_id"].isin(bad), name] = none
 
 
 def write_toy(root: Path) -> list[Entry]:

@@ -29,6 +29,7 @@ from submission_support import (
     with_submission,
 )
 
+from simclick import cli
 from simclick.errors import SimclickError
 from simclick.leaderboard.archive import read_archive, zip_bytes
 from simclick.leaderboard.limits import (
@@ -41,7 +42,7 @@ from simclick.leaderboard.limits import (
 from simclick.leaderboard.method import TEMPLATE, read_card
 from simclick.leaderboard.opening import open_submission
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
-from simclick.leaderboard.verify import verify
+from simclick.leaderboard.verify import Check, _verdict, verify
 from simclick.leaderboard.worker import Walls
 
 NOC = "noc-v1"
@@ -491,3 +492,34 @@ def test_a_reason_with_markup_stays_a_reason(tmp_path: Path) -> None:
         t["episodes"].loc[0, "error"] = "<script>" + "x" * 1000
 
     refused(with_rows(it.data, NOC, say), tmp_path)
+
+
+ESCAPES = "\x1b[1A\x1b[2Kpass all\x1b[8m\u202e\x9b"
+
+
+def test_no_refusal_steers_a_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    it = made()
+    hostile = {
+        "claim": with_submission(
+            it.data, lambda s: s["summary"][NOC]["levels"]["0"].update(area=ESCAPES)
+        ),
+        "suite": with_submission(it.data, lambda s: s["suite"].update(name=ESCAPES)),
+        "key": with_submission(it.data, lambda s: s.update({ESCAPES: 1})),
+        "protocol": with_json(it.data, f"runs/{NOC}/run.json", lambda r: r["protocol"].update({ESCAPES: 1})),
+        "case": with_rows(it.data, NOC, lambda t: t["prompts"].replace(
+            {"case_id": {t["prompts"]["case_id"].iloc[-1]: "z" + ESCAPES}}, inplace=True
+        )),
+    }  # fmt: skip
+    for name, data in hostile.items():
+        result = found(it.write(tmp_path, data), it.suite_file)
+        verdict = _verdict(result, Check("reproduced", "fail", ESCAPES), True)
+        assert result["findings"], name
+        for check in verdict.checks:
+            assert check.detail.isprintable(), (name, check)
+    for name in ("claim", "suite"):  # found while comparing, and refused while reading
+        path = it.write(tmp_path, hostile[name])
+        assert cli.main(["verify", str(path), "--suite", it.suite_file, "--quiet"]) == 1
+        said = "".join(capfd.readouterr())
+        assert "fail" in said
+        assert all(c.isprintable() or c == "\n" for c in said), (name, said)
+    assert str(RefusedError("a\x1b[8m\u202eb\nc")) == "a\ufffd[8m\ufffdb c"

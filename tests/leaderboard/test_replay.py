@@ -151,6 +151,28 @@ def a_mask_of_no_step(t: Tables) -> None:
     t["masks"] = pd.concat([t["masks"], t["masks"].tail(1).assign(step=21)])
 
 
+def ghost(table: str, **values: Any) -> Callable[[Tables], None]:
+    """Add a row that belongs to nothing."""
+
+    def apply(t: Tables) -> None:
+        t[table] = pd.concat([t[table], t[table].tail(1).assign(**values)], ignore_index=True)
+
+    apply.__name__ = f"ghost_{table}_{next(iter(values))}"
+    return apply
+
+
+GHOSTS = [
+    ghost("masks", case_id="zzz-no-such-case"),
+    ghost("prompts", case_id="zzz-no-such-case"),
+    change("steps", "case_id", "zzz-no-such-case"),
+    ghost("masks", level=7.0),
+    ghost("prompts", repeat=3),
+    ghost("masks", step=21),
+    ghost("prompts", step=21),
+    change("steps", "step", 21),
+    change("masks", "step", 0),
+]
+
 TAMPERED: list[tuple[Callable[[Tables], None], str]] = [
     (change_a_dice, "overlap"),
     (change_a_mask, "masks"),
@@ -170,6 +192,10 @@ TAMPERED: list[tuple[Callable[[Tables], None], str]] = [
     (not_canonical, "masks"),
     (drop_a_mask, "masks"),
     (a_mask_of_no_step, "masks"),
+    (ghost("episodes", case_id="zzz-no-such-case"), "archive"),
+    (ghost("steps", step=21), "archive"),
+    (change("episodes", "error", "x\x1b[31m"), "ends"),
+    *((row_of_nothing, "episodes") for row_of_nothing in GHOSTS),
     (change("steps", "iou", 0.99), "overlap"),
     (change("steps", "oracle_dice", 0.99), "overlap"),
     (change("steps", "hd95", 0.5), "surfaces"),
@@ -202,6 +228,14 @@ def test_a_tampered_submission_is_caught(
     assert check in result["findings"], result["findings"]
 
 
+@pytest.mark.parametrize("tamper", GHOSTS, ids=lambda v: str(v.__name__))
+def test_rows_of_nothing_are_found_without_the_data(tamper: Callable[[Tables], None], tmp_path: Path) -> None:
+    it = made()
+    result = found(it.write(tmp_path, with_rows(it.data, NOC, tamper)), it.suite_file, replay=False)
+    assert "noc-v1: " in result["findings"]["episodes"]
+    assert " of step " in result["findings"]["episodes"]
+
+
 def test_the_first_mismatch_names_case_and_step(tmp_path: Path) -> None:
     it = made()
     result = found(it.write(tmp_path, with_rows(it.data, NOC, change_a_dice)), it.suite_file)
@@ -232,6 +266,8 @@ def test_a_tampered_manifest_is_refused(tmp_path: Path) -> None:
         "budget": with_json(it.data, run, lambda r: r["protocol"].update(budget=99)),
         "dirty": with_json(it.data, run, lambda r: r.update(git={"commit": "x", "dirty": True})),
         "settings": with_json(it.data, run, lambda r: r["agent"]["settings"].update(radius=0.2)),
+        "order": with_submission(it.data, lambda s: s["runs"].reverse()),
+        "no time": with_json(it.data, run, lambda r: r.update(created="9999-99-99T99:99:99+00:00")),
         "random": with_json(it.data, run, lambda r: r["agent"].update(random_weights=True)),
     }
     for name, data in changed.items():

@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from submission_support import DATA, found, made, tiny_suite
+from rerun_methods import MANY, again, method
+from submission_support import found, made, tiny_data, tiny_suite
 
-from simclick.agent import Request
 from simclick.baselines.sanity import Disc
+from simclick.errors import SimclickError
 from simclick.harness.specs import AgentSpec
 from simclick.leaderboard.rerun import rerun
 from simclick.leaderboard.verify import Check, _verdict
 from simclick.runlength import decode, encode
 
 
-class Peek(Disc):
-    """Says that it is `disc`, and reads the public truth of the data set instead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        dataset = DATA.make()
-        cases = [dataset.load(reference) for reference in dataset.references()]
-        self._truths = {case.image.tobytes(): case.truth for case in cases}
-
-    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
-        """Return the truth, but for a corner that makes it look honest."""
-        mask = self._truths[image.tobytes()].copy()
-        mask[: 4 + len(request.rounds)] = False
-        mask[:2, :2] = True
-        return mask
-
-
 def test_a_forgery_that_peeks_passes_the_replay_and_fails_the_rerun(tmp_path: Path) -> None:
-    forged = made("custom", "test_rerun:Peek", "disc")
+    forged = made("custom", "rerun_methods:Peek", "disc")
     result = found(forged.write(tmp_path), forged.suite_file, sample=4, sample_seed=3)
     assert result["findings"] == {}, "a consistent forgery passes every check of the replay"
     assert len(result["episodes"]) == 4
     digest = result["archive"]["digests"][0]
     assert digest == Disc().info.digest, "it claims to be disc"
-    again = rerun(AgentSpec("disc"), result["episodes"], tiny_suite()[0], {}, digest, seconds=300)
-    assert again.mismatch is not None
-    assert "Dice" in again.mismatch
-    assert "case dermoscopy-" in again.mismatch
-    assert "step 1" in again.mismatch
-    assert again.mismatches > again.steps / 2
-    verdict = _verdict(result, Check("reproduced", "fail", again.detail), True)
+    run = rerun(AgentSpec("disc"), result["episodes"], tiny_suite()[0], {}, digest, seconds=300)
+    assert run.mismatch is not None
+    assert "Dice" in run.mismatch
+    assert "case dermoscopy-" in run.mismatch
+    assert "step 1" in run.mismatch
+    assert run.mismatches > run.steps / 2
+    assert run.equal == 0
+    verdict = _verdict(result, Check("reproduced", "fail", run.detail), True)
     assert not verdict.passed
     assert verdict.tier is None
 
@@ -56,61 +39,33 @@ def test_a_forgery_that_peeks_passes_the_replay_and_fails_the_rerun(tmp_path: Pa
 def test_an_honest_submission_is_reproduced(tmp_path: Path) -> None:
     it = made("disc")
     result = found(it.write(tmp_path), it.suite_file, sample=6, sample_seed=1)
-    again = rerun(
-        AgentSpec("disc"), result["episodes"], it.suite, {}, result["archive"]["digests"][0], seconds=300
-    )
-    assert (again.mismatch, again.least, again.episodes) == (None, 1.0, 6)
+    digest = result["archive"]["digests"][0]
+    run = rerun(AgentSpec("disc"), result["episodes"], it.suite, {}, digest, seconds=300)
+    assert (run.mismatch, run.least, run.episodes) == (None, 1.0, 6)
+    assert run.passed
+    assert run.equal == run.steps
+    assert f"masks equal bit by bit in {run.steps} of {run.steps}" in run.detail
     protocols = [episode["protocol"] for episode in result["episodes"]]
     assert protocols[:3] == ["noc-v1", "cosmos-s5-v1", "click-noise-short-v1"], "dealt evenly"
-    assert _verdict(result, Check("reproduced", "pass", again.detail), True).tier == "reproduced"
-    other = rerun(
-        AgentSpec("disc", {"radius": 0.2}),
-        result["episodes"],
-        it.suite,
-        {},
-        result["archive"]["digests"][0],
-        seconds=300,
-    )
+    assert _verdict(result, Check("reproduced", "pass", run.detail), True).tier == "reproduced"
+    wide = AgentSpec("disc", {"radius": 0.2})
+    other = rerun(wide, result["episodes"], it.suite, {}, digest, seconds=300)
     assert other.mismatch is not None
     assert "digest" in other.mismatch
 
 
-class Frail(Disc):
-    """Fails at the third click."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.info = replace(self.info, name="frail")
-
-    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
-        if len(request.rounds) == 3:
-            raise ValueError("out of memory")
-        return super().segment(image, request)
-
-
-def test_a_recorded_failure_must_come_again(tmp_path: Path) -> None:
-    it = made("custom", "test_rerun:Frail")
-    result = found(it.write(tmp_path), it.suite_file, sample=4, sample_seed=1)
-    assert result["findings"] == {}
-    digest, spec = result["archive"]["digests"][0], AgentSpec("custom", {"target": "test_rerun:Frail"})
-    again = rerun(spec, result["episodes"], it.suite, {}, digest, seconds=300)
-    assert again.mismatch is None
-    assert again.failures >= 2, "noc-v1 and its noise have a third click"
-    honest = made("disc")
-    episodes = found(honest.write(tmp_path), honest.suite_file, sample=3, sample_seed=1)["episodes"]
-    for episode in episodes:  # a forger's: the last answer is a failure, which the method does not give
-        episode["steps"][-1] |= {"chosen": -1, "candidates": []}
-    again = rerun(AgentSpec("disc"), episodes, honest.suite, {}, Disc().info.digest, seconds=300)
-    assert again.mismatches == 3
-    assert again.mismatch is not None
-    assert "did not fail again" in again.mismatch
+def test_a_rerun_of_nothing_does_not_pass() -> None:
+    run = rerun(AgentSpec("disc"), [], tiny_suite()[0], {}, Disc().info.digest, seconds=300)
+    assert run.mismatch is None
+    assert not run.passed
+    assert "nothing could be run again" in run.detail
 
 
 @pytest.mark.parametrize("towards_truth", [True, False])
 def test_masks_may_not_all_be_a_little_better(tmp_path: Path, towards_truth: bool) -> None:
-    it = made("disc")
-    episodes = found(it.write(tmp_path), it.suite_file, sample=14, sample_seed=1)["episodes"]
-    dataset = DATA.make()
+    it = made("disc", patients=MANY)
+    episodes = found(it.write(tmp_path), it.suite_file, sample=MANY, sample_seed=1)["episodes"]
+    dataset = tiny_data(MANY).make()
     truths = {case.case_id: case.truth for case in map(dataset.load, dataset.references())}
     touched = 0
     for number, episode in enumerate(episodes):
@@ -124,14 +79,55 @@ def test_masks_may_not_all_be_a_little_better(tmp_path: Path, towards_truth: boo
             step["candidates"][0] = encode(mask).counts.tolist()
             touched += len(few)
     assert touched > 100
-    again = rerun(AgentSpec("disc"), episodes, it.suite, {}, Disc().info.digest, seconds=300)
-    assert again.least >= 0.99
-    assert again.equal < again.steps
+    run = rerun(AgentSpec("disc"), episodes, it.suite, {}, Disc().info.digest, seconds=300)
+    assert run.least >= 0.99
+    assert run.equal < run.steps
+    assert run.leaning.better + run.leaning.worse == MANY
     if towards_truth:
-        assert again.mismatch is not None
-        assert "nearer to the truth" in again.mismatch
+        assert (run.leaning.better, run.leaning.p) == (MANY, 0.5**MANY)
+        assert run.mismatch is not None
+        assert "nearer to the truth" in run.mismatch
     else:
-        assert again.mismatch is None
+        assert run.leaning.better == MANY // 2
+        assert run.mismatch is None
+
+
+def test_many_episodes_of_few_cases_are_few_witnesses(tmp_path: Path) -> None:
+    """Three cases, however often they are asked: one cannot tell a forger from another machine."""
+    it = made("disc")
+    episodes = found(it.write(tmp_path), it.suite_file, sample=21, sample_seed=1)["episodes"]
+    assert len(episodes) == 21
+    dataset = tiny_data().make()
+    truths = {case.case_id: case.truth for case in map(dataset.load, dataset.references())}
+    for episode in episodes:
+        truth = truths[episode["case_id"]]
+        for step in episode["steps"]:
+            mask = decode(np.array(step["candidates"][0], np.uint32), truth.shape).copy()
+            few = np.flatnonzero(mask != truth)[: mask.sum() // 120]
+            mask.flat[few] = ~mask.flat[few]
+            step["candidates"][0] = encode(mask).counts.tolist()
+    run = rerun(AgentSpec("disc"), episodes, it.suite, {}, Disc().info.digest, seconds=300)
+    assert (run.leaning.better, run.leaning.worse, run.leaning.p) == (3, 0, 1 / 8)
+    assert run.passed
+
+
+def test_masks_retouched_within_the_tolerance_fail_the_rerun(tmp_path: Path) -> None:
+    it = made("custom", "rerun_methods:Retouch", "disc", MANY)
+    run = again(it, tmp_path, AgentSpec("disc"), 32)
+    assert run.least >= 0.99, "every mask is within the tolerance"
+    assert run.leaning.better >= 11
+    assert run.mismatches == 1
+    assert not run.passed
+    assert "nearer to the truth than the rerun's" in run.detail
+
+
+def test_masks_that_differ_by_rounding_pass_the_rerun(tmp_path: Path) -> None:
+    it = made("custom", "rerun_methods:Shaky", patients=MANY)
+    run = again(it, tmp_path, method("Shaky"), 32)
+    assert run.leaning.better + run.leaning.worse >= 10, "the masks of nearly all cases differ"
+    assert run.equal < run.steps
+    assert run.passed, run.detail
+    assert f"masks equal bit by bit in {run.equal} of {run.steps}" in run.detail
 
 
 def test_the_sample_depends_on_its_seed(tmp_path: Path) -> None:
@@ -152,6 +148,14 @@ def test_a_method_of_boxes_cannot_pass_for_one_of_clicks_alone(tmp_path: Path) -
     assert result["archive"]["told"]["accepts"] == ["box", "click"]
     told = {**result["archive"]["told"], "accepts": ["click"]}
     digest = result["archive"]["digests"][0]
-    again = rerun(AgentSpec("disc"), result["episodes"], it.suite, {}, digest, told, seconds=300)
-    assert again.mismatch is not None
-    assert "accepts" in again.mismatch
+    run = rerun(AgentSpec("disc"), result["episodes"], it.suite, {}, digest, told, seconds=300)
+    assert run.mismatch is not None
+    assert "accepts" in run.mismatch
+
+
+@pytest.mark.parametrize("target", ["rerun_methods:Missing", "no_such_module:Thing"])
+def test_a_method_that_cannot_be_made_is_one_line(target: str) -> None:
+    with pytest.raises(SimclickError) as caught:
+        rerun(AgentSpec("custom", {"target": target}), [], tiny_suite()[0], {}, "0" * 64)
+    assert str(caught.value).isprintable()
+    assert "ended" not in str(caught.value), "it says why"

@@ -1,0 +1,125 @@
+"""Episodes that ended in an error are told wherever a board shows the method, and nowhere else."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import re
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from made_entries import BOX, CLICK_NOISE, CLICKS, EVIL, toy_suite, write_entry
+
+from simclick.leaderboard.boards import Board
+from simclick.leaderboard.downloads import Files
+from simclick.leaderboard.entries import load_entries
+from simclick.leaderboard.method_tables import subset_grid
+from simclick.leaderboard.pages import add_pages
+from simclick.leaderboard.standings import Standing, compute_standings
+from simclick.leaderboard.summary import share_text
+from simclick.leaderboard.tables import board_grid
+
+_FOLDER = TemporaryDirectory(prefix="simclick-failures-")
+ROLES = {"clicks": CLICKS, "box": BOX, "click_noise": CLICK_NOISE}
+SAID = "3 of 24 episodes failed (12 %)"
+
+
+@cache
+def standing() -> Standing:
+    root = Path(_FOLDER.name)
+    write_entry(root, "disc", -1.0, cases=24, roles=ROLES, failed=1)
+    write_entry(root, "frail", 1.0, cases=24, roles=ROLES, failed=3)
+    write_entry(root, "sound", 0.5, cases=24, roles=ROLES)
+    write_entry(root, "peeker", 2.0, cases=24, roles=ROLES, failed=2, oracle=True)
+    return compute_standings(load_entries(root), {"toy-v1": toy_suite(cases=24, roles=ROLES)})[0]
+
+
+@cache
+def site() -> dict[str, str]:
+    files = Files()
+    add_pages(files, [standing()])
+    return {name: data.decode() for name, data in files._content.items()}
+
+
+def board(role: str = "clicks") -> Board:
+    return standing().boards[role]
+
+
+def words(page: str) -> str:
+    """Return a page's text as a reader sees it."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_a_board_counts_the_episodes_of_all_levels() -> None:
+    assert board().failed("frail") == (3, 24)
+    assert board().failed("sound") == (0, 24)
+    cells = len(CLICK_NOISE.cells())
+    assert board("click_noise").failed("frail") == (3 * cells, 24 * cells)
+    marks = {row.name: row.marks for row in board_grid(board()).rows}
+    assert marks["Frail"] == (SAID,)
+    assert marks["Sound"] == ()
+    assert marks["Disc"] == ("floor: sees no image", "1 of 24 episodes failed (4.2 %)")
+
+
+def test_subsets_count_their_own() -> None:
+    episodes = board().episodes
+    for by in ("target", "modality"):
+        grid = subset_grid(board(), board().methods["frail"], by)
+        assert grid is not None
+        mine = episodes[episodes["agent"] == "frail"]
+        for row in grid.rows:
+            must = (mine[mine[by] == row.name]["status"] == "failed").mean()
+            assert row.values["failed"].value == pytest.approx(must)
+        assert "failed" in [column.key for column in grid.columns]
+        whole = subset_grid(board(), board().methods["sound"], by)
+        assert whole is not None
+        assert "failed" not in [column.key for column in whole.columns]
+    ct, mr = standing().parts["clicks"]
+    assert ct.failed("frail")[0] + mr.failed("frail")[0] == 3
+    assert ct.failed("frail")[1] + mr.failed("frail")[1] == 24
+
+
+def test_it_stands_beside_the_name_on_page_and_in_every_file() -> None:
+    for page in ("index.html", "boards/toy-v1-clicks.html"):
+        assert f"Frail {SAID}" in words(site()[page]), page
+        assert "uses the truth (oracle) 2 of 24 episodes failed (8.3 %)" in words(site()[page]), page
+        assert not re.search(r"Sound \d+ of \d+ episodes failed", words(site()[page])), page
+    lines = {line["method"]: line for line in csv.DictReader(io.StringIO(site()["data/toy-v1-clicks.csv"]))}
+    assert lines["Frail"]["marks"] == SAID
+    assert lines["Sound"]["marks"] == ""
+    rows = {row["name"]: row for row in json.loads(site()["data/toy-v1-clicks.json"])["rows"]}
+    assert rows["Frail"]["marks"] == [SAID]
+    assert r"3 of 24 episodes failed (12 \%)" in site()["data/toy-v1-clicks.tex"]
+
+
+def test_a_methods_page_says_it_board_by_board() -> None:
+    page = words(site()["methods/frail.html"])
+    cells = len(CLICK_NOISE.cells())
+    assert SAID in page
+    assert f"{3 * cells} of {24 * cells} episodes failed (12 %)" in page
+    assert "episodes failed" not in words(site()["methods/sound.html"])
+
+
+def test_the_page_that_compares_has_a_line_of_them() -> None:
+    data = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', site()["compare.html"], re.S
+    )
+    assert data is not None
+    clicks = json.loads(data[1])["suites"][0]["boards"][0]
+    assert clicks["columns"][-1]["head"] == "episodes that failed"
+    assert clicks["rows"]["frail"][-1] == ["3 of 24", "[12 %]"]
+    assert clicks["rows"]["sound"][-1] == ["0 of 24", ""]
+    assert all(len(row) == len(clicks["columns"]) for row in clicks["rows"].values())
+
+
+def test_reasons_are_escaped_if_they_show_at_all() -> None:
+    assert not [name for name, text in site().items() if name.endswith(".html") and EVIL in text]
+
+
+def test_shares_never_round_to_none_or_all() -> None:
+    assert [share_text(1, n) for n in (1, 3, 8, 5040)] == ["100 %", "33 %", "12 %", "0.02 %"]
+    assert share_text(5039, 5040) == "99.9802 %"
