@@ -1,7 +1,7 @@
 """The pictures that the pocket agents are trained on, all generated.
 
-Half are phantoms (`simclick.datasets.phantoms`) of seeds from `FIRST_SEED` on and without the families in
-`HELD_OUT`; the other half are mosaics (`simclick.baselines.pocket.mosaics`). The benchmark suites use
+Most are phantoms (`simclick.datasets.phantoms`) of seeds from `FIRST_SEED` on and without the families in
+`HELD_OUT`; the others are mosaics (`simclick.baselines.pocket.mosaics`). The benchmark suites use
 phantoms of small seeds and of all families, so they share no case with the training pictures, and some
 families of theirs were never seen.
 """
