@@ -15,11 +15,14 @@ from simclick.errors import ConfigError
 
 __all__ = ["Weights", "read_weights", "shipped"]
 
-_TRAINED_ON = (
-    "{} generated pictures: phantoms (seeds from 1,000,000 on, without the families dermoscopy and "
-    "endoscopy) and mosaics of random regions; no patient's image"
+_PICTURES = (
+    "generated pictures: phantoms (seeds from 1,000,000 on, without the families dermoscopy and "
+    "endoscopy) and mosaics of random regions"
 )
-_PICTURES = {"pocket-sam": "5,600", "pocket-click": "3,200"}
+_TRAINED_ON = {
+    "pocket-sam": f"5,600 {_PICTURES}, with random regions laid into them; no patient's image",
+    "pocket-click": f"3,200 {_PICTURES}; no patient's image",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,7 @@ class Weights:
         facts: dict[str, Any] = {
             "name": name,
             "parameters": sum(tensor.size for tensor in self.tensors.values()),
-            "training_data": _TRAINED_ON.format(_PICTURES[self.of]),
+            "training_data": _TRAINED_ON[self.of],
             "licence": "Apache-2.0",
             "weights_sha256": self.sha256,
         }
