@@ -18,20 +18,25 @@ __all__ = ["noise_cost_figure", "race_figure"]
 
 
 def race_figure(curves: pd.DataFrame, looks: Mapping[str, Look]) -> Picture:
-    """Draw the promptable agent's lead over each rival against clicks.
+    """Draw the promptable agent's lead over each rival against clicks, a row of panels per data set.
 
     Args:
-        curves: Rows of `difference_curves`, the promptable agent in ``agent_a``.
+        curves: Rows of `difference_curves`, the promptable agent in ``agent_a``, with a column ``dataset``.
         looks: How agents are drawn.
     """
-    grouped = curves.groupby(["protocol", "agent_a", "agent_b"], sort=False)
-    parts = [(str(p), str(a), str(b), rows) for (p, a, b), rows in grouped]
-    figure = Figure((min(8.6, 3.6 * len(parts) + 0.8), 3.3))
-    panels = figure.subplots(1, len(parts), squeeze=False, sharey=True).ravel()
-    wide = figure.get_figwidth()
-    figure.subplots_adjust(left=0.75 / wide, right=1 - 0.15 / wide, bottom=0.17, top=0.88, wspace=0.12)
+    grouped = curves.groupby(["dataset", "protocol", "agent_a", "agent_b"], sort=False)
+    parts = [(f"{d}, {p}", str(a), str(b), rows) for (d, p, a, b), rows in grouped]
+    across = min(2, len(parts))
+    down = -(-len(parts) // across)
+    figure = Figure((min(8.6, 3.6 * across + 0.8), 3.3 * down))
+    panels = figure.subplots(down, across, squeeze=False, sharey=True).ravel()
+    for spare in panels[len(parts) :]:
+        spare.set_visible(False)
+    wide, tall = figure.get_figwidth(), figure.get_figheight()
+    figure.subplots_adjust(left=0.75 / wide, right=1 - 0.15 / wide, bottom=0.56 / tall, top=1 - 0.4 / tall)
+    figure.subplots_adjust(wspace=0.12, hspace=0.4)
     said = []
-    for axes, (protocol, ours, rival, rows) in zip(panels, parts, strict=True):
+    for axes, (place, ours, rival, rows) in zip(panels, parts, strict=False):
         mine = rows[rows["cost"] >= 1].sort_values("cost")
         x, y, low, high = (mine[c].to_numpy(dtype=float) for c in ("cost", "value", "low", "high"))
         axes.axhline(0, color=INK, linewidth=0.9)
@@ -42,9 +47,12 @@ def race_figure(curves: pd.DataFrame, looks: Mapping[str, Look]) -> Picture:
         axes.set_title(
             f"{shortened(ours, 20)} {MINUS} {shortened(rival, 20)}", fontsize=9, fontweight="normal"
         )
-        axes.set_xlabel(f"clicks ({protocol})")
-        said.append(f"{ours} less {rival}: {y[0]:+.2f} after one click, {y[-1]:+.2f} after {x[-1]:g}")
-    panels[0].set_ylabel("difference in Dice")
+        axes.set_xlabel(f"clicks ({place})")
+        said.append(
+            f"{place}: {ours} less {rival}: {y[0]:+.2f} after one click, {y[-1]:+.2f} after {x[-1]:g}"
+        )
+    for axes in panels[::across]:
+        axes.set_ylabel("difference in Dice")
     return Picture(
         "race",
         "Ahead, then overtaken?",

@@ -62,6 +62,7 @@ def test_ahead_then_overtaken(tmp_path):
     [
         ((0.3, 0.5), "sam", "here it is behind from the first."),
         ((0.9, 0.99), "ritm", "COSMOS found SAM outpaced at many points: here it is not."),
+        ((0.7, 0.95), "ritm", "if it is outpaced at many is not decided here."),
     ],
 )
 def test_the_opposite_is_said_too(tmp_path, ours, behind, said):
@@ -71,6 +72,28 @@ def test_the_opposite_is_said_too(tmp_path, ours, behind, said):
     )
     assert study.words[0].endswith(said)
     assert f"{behind} never overtakes" in study.words[0]
+
+
+def test_each_data_set_answers_for_itself(tmp_path):
+    """Ahead on one, behind on the other: together they would say that chance decides."""
+    runs = []
+    for dataset, sign in (("one", 1), ("two", -1)):
+        ours, theirs = (0.7, 0.5) if sign > 0 else (0.5, 0.7)
+        for agent, base in ((SAM, ours), (RITM, theirs)):
+            dice = rising(base, base + 0.1, len(runs))
+            path = tmp_path / f"{dataset}-{agent.name}"
+            runs.append(write_run(path, agent, dataset, cases=CASES, dice=dice))
+    study = study_of(*runs)
+    assert study.words[0].startswith("one: Against the best iterative agent, ritm")
+    assert "sam, is ahead by 0." in study.words[0]
+    assert study.words[1].startswith("two: ")
+    assert "sam, is behind by 0." in study.words[1]
+    table = study.tables["questions_race"].query("cost == 1").set_index("dataset")["value"]
+    assert table["one"] == pytest.approx(0.2, abs=0.02)
+    assert table["two"] == pytest.approx(-0.2, abs=0.02)
+    race = next(grid for grid in study.grids if grid.name == "questions_race")
+    assert [row.part.split(" · ")[0] for row in race.rows] == ["one", "two"]
+    assert study.pictures[0].figure.axes[0].get_xlabel().startswith("clicks (one,")
 
 
 def test_equal_agents_decide_nothing(tmp_path):
