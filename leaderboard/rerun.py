@@ -6,7 +6,8 @@ can still read it there: only data that nobody has seen shows that.)
 
 Three rules decide:
 
-* Every mask must have a Dice of at least `LEAST_DICE` with the recorded one.
+* Every mask must have a Dice of at least `LEAST_DICE` with the recorded one, or differ in at most `FEW_PIXELS`
+  pixels.
 * Where the record says that the method failed, it must fail again, for whatever reason: a failure in the last
   step costs nearly nothing, so a forger would end every forged episode with one.
 * Recorded masks may not be systematically better than those of the rerun, or the room that the first rule
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.suites import Suite
 
-__all__ = ["LEAST_DICE", "TOLD", "Rerun", "rerun", "sampled"]
+__all__ = ["FEW_PIXELS", "LEAST_DICE", "TOLD", "Rerun", "rerun", "sampled"]
 
 LEAST_DICE = 0.99
 """What a mask must have with the recorded one: machines round differently. `leaning` watches what is left."""
+FEW_PIXELS = 2
+"""So many differing pixels pass all the same: of a mask of under 50 pixels one is more than a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +242,10 @@ class _Compared:
                 self.note(f"{where}: {len(found.masks)} candidates, not {len(recorded)}")
                 break
             same &= self._pairs(where, [(found.mask, previous), *zip(found.masks, recorded, strict=True)])
-            gains.append(ground.dice(previous) - ground.dice(found.mask))
-        if not same:
+            before, now = ground.dice(previous), ground.dice(found.mask)
+            if before < 1 and now < 1:
+                gains.append(before - now)
+        if gains and not same:
             self._gains.setdefault(case.case_id, []).append(float(np.mean(gains)))
         return True
 
@@ -260,10 +265,14 @@ class _Compared:
         """Compare the masks of a step; return whether they are the same bit by bit."""
         equal = all(np.array_equal(a, b) for a, b in pairs)
         self._equal += equal
-        least = min(dice(a, b) for a, b in pairs)
-        self._least = min(self._least, least)
-        if least < LEAST_DICE:
-            self.note(f"{where}: Dice {least:.4f} with the recorded mask; at least {LEAST_DICE} is needed")
+        for a, b in pairs:
+            alike = dice(a, b)
+            self._least = min(self._least, alike)
+            if alike < LEAST_DICE and np.count_nonzero(a != b) > FEW_PIXELS:
+                self.note(
+                    f"{where}: Dice {alike:.4f} with the recorded mask; at least {LEAST_DICE} is needed"
+                )
+                break
         return equal
 
     def result(self) -> Rerun:
