@@ -23,9 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simclick.leaderboard.entries import Entry
-from simclick.leaderboard.frames import CASE, failures, oracle_gap, pooled
+from simclick.leaderboard.frames import CASE, failure_marks, failures, oracle_gap, pooled
 from simclick.leaderboard.ranking import Pair, Place, bootstrap_ranks, places
-from simclick.leaderboard.summary import share_text
 from simclick.protocol import Protocol
 from simclick.report.boards import Numbers
 from simclick.report.grid import Value
@@ -173,16 +172,15 @@ class Board:
 
     def marks(self, name: str) -> tuple[str, ...]:
         """Return what must be said beside a method's name here: the method's marks, and failed episodes."""
-        failed, n = self.failed(name)
-        said = (f"{failed} of {n} episodes failed ({share_text(failed, n)})",) if failed else ()
-        return (*self.methods[name].marks, *said)
+        return (*self.methods[name].marks, *failure_marks(*self.failed(name)))
 
     def failed(self, name: str, subset: tuple[str, str] = ("all", "")) -> tuple[int, int]:
         """Return how many of a method's episodes, of all levels, ended in an error, and how many there are.
 
         Args:
             name: Its slug.
-            subset: Like that of `outcome`: ``("target", "liver")``, ``("modality", "ct")``, or all.
+            subset: Like that of `outcome`: ``("target", "liver")``, ``("modality", "ct")``, or all; here
+                also ``("level", "5.0")``.
         """
         by = "" if subset[0] == "all" else subset[0]
         if by not in self._failures:

@@ -8,7 +8,6 @@ archive, found by its SHA-256: that is verified anew, and the folder compared wi
 
 from __future__ import annotations
 
-import io
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from simclick.leaderboard.entries import TIERS, Entry
 from simclick.leaderboard.folders import check_folder, entry_paths
 from simclick.leaderboard.limits import canonical_json
 from simclick.leaderboard.pictures import same_picture
+from simclick.leaderboard.rows import EPISODES, STEPS, read_rows
 from simclick.texts import plain
 
 __all__ = ["Evidence", "Outcome", "changed_folders", "check_changed", "established"]
@@ -50,13 +50,18 @@ class Evidence:
            seed: int | None = None) -> Evidence:  # fmt: skip
         """Return evidence with the archives of a folder, `archives`; None: no archive.
 
+        What is called ``NAME.zip`` and is no file (a folder, a link to nothing) is passed over.
+
         Raises:
-            ConfigError: When there is no such folder.
+            ConfigError: When there is no such folder, or an archive cannot be read.
         """
         if archives is not None and not archives.is_dir():
             raise ConfigError(f"no such folder of archives: {archives}")
-        paths = [] if archives is None else sorted(archives.glob("*.zip"))
-        return cls({sha256_of(path): path for path in paths}, agent, episodes, seed)
+        paths = [] if archives is None else sorted(p for p in archives.glob("*.zip") if p.is_file())
+        try:
+            return cls({sha256_of(path): path for path in paths}, agent, episodes, seed)
+        except OSError as error:
+            raise ConfigError(f"{plain(error.filename)}: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ def _outcome(folder: Path, evidence: Evidence, allow_unreplayed: bool) -> Outcom
         tier, how = established(entry, evidence)
     except SimclickError as error:
         return Outcome(folder, False, str(error))
+    except Exception as error:  # what no check foresaw must not hide the other folders
+        return Outcome(folder, False, f"{folder}: it cannot be read: {type(error).__name__}: {error}")
     if TIERS.index(tier) >= TIERS.index(entry.tier):
         return Outcome(folder, True, f"{entry.tier}: {how}")
     claim = f"it claims {entry.tier}, established here is {tier}: {how}"
@@ -187,13 +194,10 @@ def _check_archive(entry: Entry, path: Path, evidence: Evidence, agent: AgentSpe
 
 def _same_rows(files: Mapping[str, bytes], entry: Entry) -> bool:
     """Whether the rows of a folder are those that its archive gives."""
-    import pyarrow.parquet as pq
-
     for protocol in entry.protocols:
-        for table in ("episodes", "steps"):
+        for table, schema in (("episodes", EPISODES), ("steps", STEPS)):
             name = f"{protocol}.{table}.parquet"
-            mine = pq.read_table(entry.folder / name, partitioning=None)
-            if not mine.equals(pq.read_table(io.BytesIO(files[name]))):
+            if not entry.rows(protocol, table).equals(read_rows(files[name], schema, name)):
                 return False
     return True
 
@@ -236,7 +240,12 @@ def _strays(submissions: Path, found: Mapping[str, bool]) -> list[str]:
 def _git(folder: Path, *words: str, failed: str = "") -> list[str]:
     try:
         result = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60, check=True
+            ["git", "-C", str(folder), *words],
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # a name may be any bytes
+            timeout=60,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(getattr(error, "stderr", "") or failed or error).strip().splitlines()

@@ -59,6 +59,10 @@ class Chart:
     key: tuple[Method, ...]
     grid: Grid
 
+    def marks(self, method: Method) -> tuple[str, ...]:
+        """Return what must be said beside a method's name in the key: the marks of its row."""
+        return next((row.marks for row in self.grid.rows if row.name == method.label), method.marks)
+
 
 def curves_chart(board: Board, grid: Grid, shown: Method | None = None, prefix: str = "") -> Chart:
     """Return Dice over clicks, or over noise levels under noise.

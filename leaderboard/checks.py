@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
 
 from simclick.case import Case
 from simclick.episode import Rules
 from simclick.errors import ConfigError, SimclickError
 from simclick.leaderboard.archive import Archive
+from simclick.leaderboard.fitting import check_fit
 from simclick.leaderboard.limits import RefusedError, canonical_json
 from simclick.leaderboard.opening import Opened, OpenedRun, open_submission
 from simclick.leaderboard.remote import TOLD
 from simclick.leaderboard.replay import Findings, Replayer, compare
 from simclick.leaderboard.summary import declared_seconds, summarise
+
+if TYPE_CHECKING:
+    from simclick.leaderboard.entries import Entry
 
 __all__ = ["CHECKS", "READ", "REPLAYED", "Job", "examine", "job_from", "job_values"]
 
@@ -28,7 +34,7 @@ CHECKS: Mapping[str, str] = {
     "card": "the method card fits the runs",
     "runs": "agent, protocol digests, seed and marks of every run are the suite's",
     "cases": "the cases are the suite's, with the content that the data have",
-    "episodes": "every episode of the suite is there exactly once",
+    "episodes": "every episode of the suite is there exactly once, with rows that a run can have",
     "prompts": "the annotator gives exactly these prompts, from the truth, the masks and the seed",
     "masks": "every mask fits its image and its hash, and answers one step",
     "selection": "the protocol's rule chooses these candidates",
@@ -92,6 +98,7 @@ def examine(job: Job, say: Callable[[Mapping[str, Any]], None]) -> None:
     say({"kind": "read"})
     done = list(READ)
     _check_episodes(opened, findings)
+    _check_fit(opened, findings)
     _check_summary(opened, findings)
     if job.replay and not findings.full and _replay(opened, job, findings, say):
         done += REPLAYED
@@ -173,6 +180,31 @@ def _check_ghosts(run: OpenedRun, findings: Findings) -> None:
             findings.add(
                 "episodes", f"{run.protocol.id}: {table} of step {step} of {place}, which {has}", len(ghosts)
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of a run where `check_fit` looks for those of an accepted folder."""
+
+    run: OpenedRun
+    folder: Path = Path("the archive")
+
+    def episodes(self, _: str) -> pd.DataFrame:
+        return self.run.claimed.episodes
+
+    def steps(self, _: str) -> pd.DataFrame:
+        return self.run.claimed.steps
+
+
+def _check_fit(opened: Opened, findings: Findings) -> None:
+    """Note rows that no run of the protocol could have written, where every episode is there once."""
+    if "episodes" in findings.first:
+        return
+    for run in opened.runs:
+        try:
+            check_fit(cast("Entry", _Rows(run)), opened.suite, run.protocol)
+        except ConfigError as error:
+            findings.add("episodes", str(error))
 
 
 def _failed(run: OpenedRun) -> list[int]:

@@ -55,7 +55,7 @@ def _card(standing: Standing, method: Any) -> dict[str, Any]:
     return {
         "name": method.label,
         "number": method.number,
-        "marks": list(method.marks),
+        "marks": list(standing.marks(method)),
         "facts": [["Tier", method.entry.tier], *([term, facts.get(term, "")] for term in _TOLD)],
     }
 

@@ -1,18 +1,26 @@
-"""Files of a site: every page, and every table as CSV, LaTeX and JSON."""
+"""Files of a site: every page, and every table as CSV, LaTeX and JSON.
+
+What was read may hold characters that steer a terminal or turn the writing direction, although readers refuse
+them: none passes these writers.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from simclick.errors import ConfigError, StoreError
 from simclick.leaderboard.tables import paper_grid
 from simclick.report.grid import Grid, Value, csv_text
 from simclick.report.latex import latex_text
+from simclick.texts import plain
 
-__all__ = ["MARKER", "Files", "json_text"]
+__all__ = ["MARKER", "Files", "json_text", "plainly"]
 
 MARKER = "site.json"
 """Lists a site's files with their hashes; a folder that holds it may be built anew."""
@@ -29,17 +37,19 @@ class Files:
 
         Args:
             name: Its path in the site, with ``/``.
-            text: Its content.
+            text: Its content; other characters than printable ones, tabs and line ends become U+FFFD.
 
         Raises:
             ConfigError: When another file has the name: two submissions' names clash.
         """
-        data = text.encode()
+        stray = {ord(c): "\ufffd" for c in set(text) if not (c.isprintable() or c in "\n\t")}
+        data = text.translate(stray).encode()
         if self._content.setdefault(name, data) != data:
             raise ConfigError(f"two pages of the site would be {name}: rename one of the submissions")
 
     def table(self, grid: Grid) -> str:
         """Add a table as ``data/NAME.csv``, ``.tex`` and ``.json``; return ``data/NAME``."""
+        grid = plainly(grid)
         stem = f"data/{grid.name}"
         self.add(f"{stem}.csv", csv_text(grid))
         self.add(f"{stem}.tex", latex_text(paper_grid(grid)))
@@ -91,6 +101,23 @@ def _remove(out: Path) -> None:
     for folder in sorted(folders, reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+def plainly(content: Any) -> Any:
+    """Return data with every text in it as one printable line (`simclick.texts.plain`), uncut.
+
+    Args:
+        content: Texts in mappings, lists, tuples and dataclasses; all else is returned as it is.
+    """
+    if isinstance(content, str):
+        return plain(content, limit=len(content))
+    if isinstance(content, Mapping):
+        return {plainly(key): plainly(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return type(content)(plainly(item) for item in content)
+    if is_dataclass(content) and not isinstance(content, type):
+        return replace(content, **{f.name: plainly(getattr(content, f.name)) for f in fields(content)})
+    return content
 
 
 def json_text(grid: Grid) -> str:

@@ -8,7 +8,6 @@ and the worst episodes as pictures. Masks stay in the archive, which may live el
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from simclick.errors import ConfigError
 from simclick.harness.records import SCHEMAS
 from simclick.leaderboard.limits import RefusedError, check_keys, check_text, check_url, read_json
 from simclick.leaderboard.method import MethodCard, card_from, check_name
+from simclick.leaderboard.rows import EPISODES, STEPS, read_rows
+from simclick.leaderboard.told import NAME, SHA256, check_story, check_submission
 
 __all__ = [
     "EPISODES",
@@ -42,46 +42,7 @@ SUBMISSION_KEYS = frozenset({"format", "suite", "method", "runs", "files", "summ
 VERDICT_KEYS = frozenset({"tier", "checks", "verified_with", "date", "archive", "files"})
 MAX_ENTRY_FILE = 4 << 20
 """Bytes of one file of an accepted folder."""
-_MAX_ROWS = 5_000_000
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-
-_SHA = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-EPISODES = pa.schema(
-    [
-        ("case_id", pa.string()),
-        ("level", pa.float64()),
-        ("repeat", pa.int32()),
-        ("group", pa.string()),
-        ("modality", pa.string()),
-        ("target", pa.string()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("steps", pa.int32()),
-        ("final_dice", pa.float64()),
-        ("seconds_encode", pa.float32()),
-    ]
-)
-"""Columns kept of ``episodes``."""
-
-STEPS = pa.schema(
-    [
-        ("case_id", pa.string()),
-        ("level", pa.float64()),
-        ("repeat", pa.int32()),
-        ("step", pa.int32()),
-        ("cost", pa.int32()),
-        ("dice", pa.float64()),
-        ("hd95", pa.float64()),
-        ("nsd", pa.float64()),
-        ("oracle_dice", pa.float64()),
-        ("chosen", pa.int32()),
-        ("n_candidates", pa.int32()),
-        ("seconds_predict", pa.float32()),
-    ]
-)
-"""Columns kept of ``steps``; IoU follows from Dice, the mask's hash is in the archive."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +97,7 @@ class Entry:
             ConfigError: When there are none, or the file is not what was verified.
         """
         run = self.run(protocol)
-        frame = self._table(f"{protocol}.episodes.parquet", EPISODES)
+        frame = self._table(protocol, "episodes")
         frame = frame.assign(
             agent=run["agent"],
             protocol=protocol,
@@ -158,8 +119,8 @@ class Entry:
             ConfigError: When there are none, or the file is not what was verified.
         """
         run = self.run(protocol)
-        frame = self._table(f"{protocol}.steps.parquet", STEPS)
-        about = self._table(f"{protocol}.episodes.parquet", EPISODES)
+        frame = self._table(protocol, "steps")
+        about = self._table(protocol, "episodes")
         about = about[["case_id", "group", "modality", "target"]].drop_duplicates("case_id")
         frame = frame.merge(about, on="case_id", how="left", validate="many_to_one")
         frame = frame.assign(
@@ -179,25 +140,37 @@ class Entry:
 
         Each has ``protocol case_id level repeat target group final_dice steps`` (a list of ``step
         cost dice prompts``), ``picture`` (the name of a PNG in ``worst/``, or None) and ``file``.
+
+        Raises:
+            ConfigError: When one is not what it must be.
         """
         found = []
         for path in sorted((self.folder / "worst").glob("*.json")):
-            content = read_json(_bytes(path), str(path))
+            try:
+                content = check_story(_bytes(path), f"worst/{path.name}")
+            except RefusedError as error:
+                raise ConfigError(f"{self.folder}: {error}") from None
             found.append({**content, "file": path.name})
         return found
 
-    def _table(self, name: str, schema: pa.Schema) -> pd.DataFrame:
+    def rows(self, protocol: str, table: str) -> pa.Table:
+        """Return the rows kept of a protocol's ``episodes`` or ``steps``, as they are in the file.
+
+        Raises:
+            ConfigError: When there are none, or the file is not what was verified.
+        """
+        name, schema = f"{protocol}.{table}.parquet", EPISODES if table == "episodes" else STEPS
         path = self.folder / name
         data = _bytes(path)
         if hashlib.sha256(data).hexdigest() != self.verdict["files"].get(name):
             raise ConfigError(f"{path}: its SHA-256 is not the verdict's: verify the submission again")
         try:
-            file = pq.ParquetFile(io.BytesIO(data))
-            if file.metadata.num_rows > _MAX_ROWS or not file.schema_arrow.equals(schema):
-                raise ConfigError(f"{path}: its columns are not those of an accepted submission")
-            frame: pd.DataFrame = file.read(use_threads=False).to_pandas()
-        except (pa.ArrowException, OSError) as error:
-            raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from None
+            return read_rows(data, schema, name)
+        except RefusedError as error:
+            raise ConfigError(f"{self.folder}: {error}") from None
+
+    def _table(self, protocol: str, table: str) -> pd.DataFrame:
+        frame: pd.DataFrame = self.rows(protocol, table).to_pandas()
         keys = [c for c in ("case_id", "level", "repeat", "step") if c in frame.columns]
         return frame.sort_values(keys, kind="stable", ignore_index=True)
 
@@ -235,10 +208,9 @@ def load_entry(folder: Path) -> Entry:
         suite, runs, tier = submission["suite"], submission["runs"], verdict["tier"]
         if tier not in TIERS:
             raise RefusedError(f"verdict.json: tier must be one of {', '.join(TIERS)}")
-        if not isinstance(suite, dict) or suite.get("name") != folder.parent.name:
+        check_submission(submission)
+        if suite["name"] != folder.parent.name:
             raise RefusedError(f"it lies under {folder.parent.name!r}, which is not its suite")
-        if not isinstance(runs, list) or not runs or not all(_is_run(run) for run in runs):
-            raise RefusedError("submission.json: runs are not what they must be")
         _check_verdict(verdict)
         agent = check_text(runs[0]["agent"], "agent", 200, empty=False)
         check_name(agent, agent, "agent")
@@ -270,7 +242,7 @@ def _check_verdict(verdict: dict[str, Any]) -> None:
     if _DATE.fullmatch(check_text(verdict["date"], "verdict.json: date", 10)) is None:
         raise RefusedError("verdict.json: date must be a day, YYYY-MM-DD")
     archive = check_keys(verdict["archive"], "verdict.json: archive", frozenset({"sha256", "bytes", "url"}))
-    if not isinstance(archive["sha256"], str) or _SHA.fullmatch(archive["sha256"]) is None:
+    if not isinstance(archive["sha256"], str) or SHA256.fullmatch(archive["sha256"]) is None:
         raise RefusedError("verdict.json: archive: sha256 must be a SHA-256")
     size = archive["bytes"]
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
@@ -287,25 +259,15 @@ def _check_verdict(verdict: dict[str, Any]) -> None:
             check_text(text, f"verdict.json: checks: {key}", 2000)
     files = verdict["files"]
     if not isinstance(files, dict) or not all(
-        isinstance(sha, str) and _SHA.fullmatch(sha) is not None for sha in files.values()
+        isinstance(sha, str) and SHA256.fullmatch(sha) is not None for sha in files.values()
     ):
         raise RefusedError("verdict.json: files must be a mapping of names to SHA-256s")
-
-
-def _is_run(run: object) -> bool:
-    texts = ("protocol", "protocol_digest", "dataset", "agent", "agent_digest", "noise")
-    return (
-        isinstance(run, dict)
-        and all(isinstance(run.get(key), str) for key in texts)
-        and _NAME.fullmatch(run["protocol"]) is not None
-        and isinstance(run.get("marks"), list)
-    )
 
 
 def _folders(folder: Path) -> list[Path]:
     found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     for path in found:
-        if path.is_symlink() or _NAME.fullmatch(path.name) is None:
+        if path.is_symlink() or NAME.fullmatch(path.name) is None:
             raise ConfigError(f"{path}: not the name of a suite or submission")
     return found
 

@@ -16,7 +16,6 @@ from simclick.leaderboard.accept import ENTRY_FILE
 from simclick.leaderboard.checks import CHECKS, READ, REPLAYED
 from simclick.leaderboard.entries import MAX_ENTRY_FILE, TIERS, Entry, load_entry
 from simclick.leaderboard.fitting import check_fit, check_stories
-from simclick.leaderboard.limits import check_keys
 from simclick.leaderboard.method import slug
 from simclick.leaderboard.pictures import check_picture
 from simclick.leaderboard.suites import Suite, load_suite, suite_names
@@ -26,12 +25,6 @@ __all__ = ["MAX_FOLDER", "check_folder", "entry_paths"]
 
 MAX_FOLDER = 1 << 20
 """Bytes of an accepted folder."""
-_WORST_KEYS = frozenset(
-    {
-        *("protocol", "case_id", "level", "repeat", "target", "group", "status", "final_dice"),
-        *("steps", "picture"),
-    }
-)
 
 
 def check_folder(folder: Path) -> Entry:
@@ -79,7 +72,6 @@ def _check_files(entry: Entry) -> None:
         raise ConfigError(f"{entry.folder}: {str(missing[0])[:80]} is missing")
     shown = set()
     for story in entry.worst():
-        check_keys({k: v for k, v in story.items() if k != "file"}, story["file"], _WORST_KEYS)
         shown |= {f"worst/{story['picture']}"} if story["picture"] is not None else set()
     if odd := sorted(shown ^ {name for name in found if name.endswith(".png")}):
         raise ConfigError(f"{entry.folder}: {odd[0][:80]}: pictures and worst episodes do not fit")
@@ -98,11 +90,14 @@ def _suite(entry: Entry) -> Suite:
     if about["name"] not in suite_names():
         raise ConfigError(f"{entry.folder}: suite {str(about['name'])[:80]!r} is none that simclick ships")
     suite = load_suite(about["name"])
-    if about.get("digest") != suite.digest:
-        raise ConfigError(f"{entry.folder}: the digest of suite {suite.name} is another")
+    if about["digest"] != suite.digest or about["version"] != suite.version:
+        raise ConfigError(f"{entry.folder}: the digest or version of suite {suite.name} is another")
     for run in entry.submission["runs"]:
         if dict(suite.protocols).get(run["protocol"]) != run["protocol_digest"]:
             raise ConfigError(f"{entry.folder}: protocol {run['protocol']} is not the suite's")
+        noise = suite.protocol(run["protocol"]).noise
+        if (run["dataset"], run["noise"]) != (suite.dataset, noise):
+            raise ConfigError(f"{entry.folder}: {run['protocol']}: its data set or noise is not the suite's")
     if entry.slug != slug(entry.card.name):
         raise ConfigError(f"{entry.folder}: its folder should be called {slug(entry.card.name)!r}")
     return suite
@@ -133,6 +128,8 @@ def _check_rows(entry: Entry, suite: Suite) -> None:
         given = suite.protocol(name).make_annotator().kinds
         if name not in entry.protocols and given <= set(entry.card.prompts):
             raise ConfigError(f"{entry.folder}: {name} is missing, and the method takes its prompts")
+    if set(entry.submission["summary"]) != set(entry.protocols):
+        raise ConfigError(f"{entry.folder}: submission.json: summary is of other protocols than its runs")
     for name in entry.protocols:
         protocol = suite.protocol(name)
         episodes, steps = entry.episodes(name), entry.steps(name)
@@ -140,6 +137,8 @@ def _check_rows(entry: Entry, suite: Suite) -> None:
         rows = list(zip(episodes["case_id"], episodes["level"], episodes["repeat"], strict=True))
         if len(rows) != len(must) or set(rows) != must:
             raise ConfigError(f"{entry.folder}: {name}: not the suite's episodes, each once")
+        if len(steps) > len(must) * protocol.budget:
+            raise ConfigError(f"{entry.folder}: {name}: more steps than the budget of its episodes")
         check_fit(entry, suite, protocol)
         if summarise(episodes, steps, protocol) != entry.submission["summary"].get(name):
             raise ConfigError(f"{entry.folder}: {name}: the rows do not give the claimed numbers")

@@ -5,9 +5,9 @@ truth could move every mask towards it by as much. Rounding errors do not know w
 that is run twice is as often better the second time.
 
 Rule. Per case whose masks differ anywhere, d = the mean over its sampled episodes with a difference of the
-mean over their steps of Dice(recorded, truth) - Dice(rerun, truth). Steps in which either mask equals the truth
-are left out: an episode ends at the first recorded one, so the record would gain by chance what it cannot lose.
-Of the d that are not 0, two exact
+mean over their steps of Dice(recorded, truth) - Dice(rerun, truth). Steps in which either mask is the truth
+are left out: an episode ends at the first recorded one, so the record would gain there by chance what it
+cannot lose. Of the d that are not 0, two exact
 one-sided tests: the sign test (Dixon and Mood 1946), and the signed-rank test (Wilcoxon 1945; with mid-ranks
 for ties, over all 2ⁿ patterns of signs), which many small steps back do not deceive. The recorded masks
 *lean* where p < `LEVEL` / 2 in either, so that an honest submission is refused with probability < `LEVEL`,

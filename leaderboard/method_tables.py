@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from simclick.leaderboard.boards import Board, Method
+from simclick.leaderboard.frames import failure_marks
 from simclick.leaderboard.tables import (
     BRACKETS,
     FAILED,
@@ -36,7 +39,7 @@ def against_grid(board: Board, method: Method) -> Grid | None:
         f"{method.label} less the other in {board.outcome_words}, on the same cases. Bold: significant after "
         f"Holm's correction over all pairs of the board. {BRACKETS}"
     )
-    found = tuple(Row(other.label, cells, other.marks) for other, cells in rows)
+    found = tuple(Row(other.label, cells, board.marks(other.slug)) for other, cells in rows)
     name = f"{method.slug}-{board.key}-against"
     return Grid(name, f"Against the others: {board_title(board)}", "against", columns, found, (note,))
 
@@ -59,7 +62,7 @@ def subset_grid(board: Board, method: Method, by: str) -> Grid | None:
         counts = board.numbers.counts(method.slug, board.statistic, subset=(by, value))
         cells |= {key: Value(float(n)) for key, n in zip(("n_cases", "n_groups"), counts, strict=True)}
         bad, n = board.failed(method.slug, (by, value))
-        rows.append(Row(value, {**cells, "failed": Value(bad / n)}))
+        rows.append(Row(value, {**cells, "failed": Value(bad / n if n else math.nan)}))
     name = f"{method.slug}-{board.key}-by-{by}"
     note = f"{BRACKETS} None under 8 groups."
     note += f" Failed: {FAILED[0].lower()}{FAILED[1:]}" if failed else ""
@@ -81,7 +84,8 @@ def robustness_grid(board: Board, method: Method) -> Grid:
     for level in board.protocol.levels:
         cells = {key: board.robust(method.slug, key, level) for key, _, _ in wanted}
         cells["drop"] = turned(cells["drop"]) if level > 0 else Value()
-        rows.append(Row(board.level_text(level), cells))
+        failed = failure_marks(*board.failed(method.slug, ("level", str(float(level)))))
+        rows.append(Row(board.level_text(level), cells, failed))
     whole = turned(board.robust(method.slug, "dose_area"))
     average = " ".join(filter(None, [value_text(whole, "difference"), interval_text(whole, "difference")]))
     note = (
@@ -103,7 +107,7 @@ def curves_grid(board: Board) -> Grid:
         mine = table[table["agent"] == slug]
         points = zip(*(mine[name] for name in ("cost", "value", "low", "high")), strict=True)
         cells = {str(int(c)): Value(float(v), float(low), float(high)) for c, v, low, high in points}
-        rows.append(Row(method.label, cells, method.marks))
+        rows.append(Row(method.label, cells, board.marks(slug)))
     title = f"Mean Dice after … clicks: {board_title(board)}"
     return Grid(f"{board.key}-curves", title, "method", columns, tuple(rows), (BRACKETS,))
 
@@ -113,7 +117,7 @@ def levels_grid(board: Board) -> Grid:
     levels = board.protocol.levels
     columns = tuple(Column(f"{v:g}", board.level_text(v), "dice") for v in levels)
     rows = tuple(
-        Row(m.label, {f"{v:g}": board.robust(slug, "mean", v) for v in levels}, m.marks)
+        Row(m.label, {f"{v:g}": board.robust(slug, "mean", v) for v in levels}, board.marks(slug))
         for slug, m in board.methods.items()
     )
     title = f"Mean Dice after {board.budget_words} at a noise of …: {board_title(board)}"

@@ -6,6 +6,7 @@ This runs in the worker process (`simclick.leaderboard.worker`), behind the wall
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,10 @@ from simclick.protocol import Protocol
 from simclick.texts import stray
 
 __all__ = ["Opened", "OpenedRun", "open_submission"]
+
+_SHA = re.compile(r"[0-9a-f]{64}")
+_REASON = 600
+"""Characters of why an episode failed: a run keeps 500 of them, and where."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +70,12 @@ def open_submission(path: Path, suite: str | None = None) -> Opened:
         claimed = _claimed(archive, about, manifest, protocol, found)
         with _refusing("runs"):
             _check_rows(about, claimed)
+        with _refusing("cases"):
+            _check_cases(about, claimed)
         with _refusing("ends"):
-            _check_reasons(about, claimed)
+            _check_ends(about, claimed)
+        with _refusing("masks"):
+            _check_hashes(about, claimed)
         runs.append(OpenedRun(protocol, manifest, claimed))
     opened = Opened(archive, found, tuple(runs))
     with _refusing("runs"):
@@ -183,9 +192,44 @@ def _check_rows(about: Mapping[str, Any], claimed: Claimed) -> None:
                 )
 
 
-def _check_reasons(about: Mapping[str, Any], claimed: Claimed) -> None:
-    """Refuse a reason for a failure that is not one printable line, as every run records it."""
+def _check_cases(about: Mapping[str, Any], claimed: Claimed) -> None:
+    """Refuse rows that say other of their case than ``cases.parquet``, or that no terminal could show."""
+    cases = claimed.cases
+    for table in ("episodes", "steps"):
+        frame = claimed.table(table)
+        where = f"{about['folder']}/{table}.parquet"
+        for name in ("group", "modality", "target"):
+            for text in frame[name].unique():
+                if (odd := stray(text)) is not None:
+                    raise RefusedError(f"{where}: {name} holds the character {odd}")
+            must = frame["case_id"].map(dict(zip(cases["case_id"], cases[name], strict=True)))
+            wrong = must.notna() & (frame[name] != must)  # rows of no case at all are found later
+            if wrong.any():
+                case_id, said, true = (
+                    frame["case_id"][wrong].iloc[0],
+                    frame[name][wrong].iloc[0],
+                    must[wrong].iloc[0],
+                )
+                raise RefusedError(
+                    f"{where}: case {case_id[:120]}: {name} is {said[:80]!r}, cases.parquet says {true!r}"
+                )
+
+
+def _check_hashes(about: Mapping[str, Any], claimed: Claimed) -> None:
+    """Refuse what is no SHA-256 where the hash of a mask stands."""
+    for text in claimed.steps["mask_sha256"].dropna().unique():
+        if _SHA.fullmatch(text) is None:
+            raise RefusedError(f"{about['folder']}/steps.parquet: mask_sha256 {text[:80]!r} is no SHA-256")
+
+
+def _check_ends(about: Mapping[str, Any], claimed: Claimed) -> None:
+    """Refuse another status than a run records, and a reason that is not one printable line."""
+    for status in claimed.episodes["status"].unique():
+        if status not in ("ok", "failed"):
+            raise RefusedError(f"{about['folder']}/episodes.parquet: status {status[:80]!r}: ok or failed")
     for reason in claimed.episodes["error"].dropna().unique():
+        if len(reason) > _REASON:
+            raise RefusedError(f"{about['folder']}/episodes.parquet: error of {len(reason)} characters")
         if (odd := stray(reason)) is not None:
             raise RefusedError(f"{about['folder']}/episodes.parquet: error holds the character {odd}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from simclick import __version__
 from simclick.leaderboard.boards import Board, Method
 from simclick.leaderboard.charts import Chart, curves_chart, pareto_chart, rank_chart, swatch, swatches
 from simclick.leaderboard.comparing import comparison
-from simclick.leaderboard.downloads import Files
+from simclick.leaderboard.downloads import Files, plainly
 from simclick.leaderboard.entries import TIERS
 from simclick.leaderboard.episodes import Strip, strips
 from simclick.leaderboard.method_tables import (
@@ -86,6 +87,8 @@ class _Site:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
+        # What scripts read holds escapes (\u001b) that `Files.add` would not see.
+        self._environment.policies["json.dumps_function"] = _json_for_scripts
         self._environment.filters.update(value=value_text, interval=interval_text, web=_web, host=_host)
         self._environment.globals.update(
             theme=THEME,
@@ -194,6 +197,10 @@ def _sort_key(grid: Grid, row: Any, key: str) -> str:
     if cell is None:
         return ""
     return cell.text if cell.value != cell.value else repr(float(cell.value))
+
+
+def _json_for_scripts(content: Any, **options: Any) -> str:
+    return json.dumps(plainly(content), **options)
 
 
 def _web(address: str) -> str:

@@ -55,7 +55,8 @@ NULLABLE: dict[str, frozenset[str]] = {
 }
 """Columns that may hold nulls."""
 
-_TEXT = 600
+_TEXT = 2100
+"""Bytes of a text: a run keeps 500 characters of why a method failed, of up to four bytes, and where."""
 _SECONDS = 1e7
 _PER_ROW = 4096
 """Values of one row in one column, at most: the places of a prompt."""
@@ -243,7 +244,9 @@ def _plain_text(column: pa.ChunkedArray, where: str, rows: int) -> pa.ChunkedArr
         raise RefusedError(f"{where}: no text")
     for chunk in column.chunks:
         longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
-        if longest > _TEXT or longest * rows > MAX_FILE:
+        if longest > _TEXT:
             raise RefusedError(f"{where}: a text of {longest} bytes; at most {_TEXT}")
+        if longest * rows > MAX_FILE:
+            raise RefusedError(f"{where}: {rows} texts of up to {longest} bytes; together at most {MAX_FILE}")
     plain: pa.ChunkedArray = column.cast(pa.string())
     return plain

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclick.agent import Embedding, Prediction, Request
-from simclick.errors import AgentError, SimclickError
+from simclick.errors import AgentError, ConfigError, SimclickError
 from simclick.harness.specs import AgentSpec
 from simclick.prompts import Prompt, Round
 from simclick.texts import plain
@@ -25,6 +26,9 @@ __all__ = ["TOLD", "GoneError", "Remote"]
 
 TOLD = ("name", "accepts", "parameters", "uses_truth", "uses_previous")
 """What an agent says of itself beside its digest."""
+
+_RAISED = (Exception, SystemExit, KeyboardInterrupt)
+"""What counts as the method's failure: a process that ends with it would print it as it is."""
 
 
 class GoneError(SimclickError):
@@ -44,6 +48,7 @@ class Remote:
 
     Raises:
         SimclickError: On entry, when the method cannot be made.
+        ConfigError: On entry, when it uses the truth, which it would not get.
     """
 
     def __init__(self, spec: AgentSpec, seconds: float) -> None:
@@ -61,6 +66,11 @@ class Remote:
             hello = self._receive()
             if "error" in hello:
                 raise SimclickError(plain(hello["error"]))
+            if hello["told"]["uses_truth"]:
+                raise ConfigError(
+                    f"--rerun agent={plain(self._spec.name, 80)}: a method that uses the truth cannot be run "
+                    "again without it: leave --rerun out"
+                )
         except SimclickError:
             self.__exit__()
             raise
@@ -130,7 +140,15 @@ class Remote:
 
 
 def _serve(pipe: Connection, spec: AgentSpec) -> None:
-    """Answer requests until the pipe closes. Runs in the method's process."""
+    """Answer requests until the pipe closes. Runs in the method's process.
+
+    Whatever still escapes ends the process without a word: multiprocessing would print it raw.
+    """
+    with suppress(BaseException):
+        _answer_all(pipe, spec)
+
+
+def _answer_all(pipe: Connection, spec: AgentSpec) -> None:
     from simclick.harness.engine import numeric_threads
 
     def reply(content: Mapping[str, Any]) -> None:
@@ -140,6 +158,9 @@ def _serve(pipe: Connection, spec: AgentSpec) -> None:
         agent = spec.make()
     except SimclickError as error:
         reply({"error": str(error)})
+        return
+    except _RAISED as error:
+        reply({"error": f"the method cannot be made: {type(error).__name__}: {error}"[:500]})
         return
     told = {name: getattr(agent.info, name) for name in TOLD}
     reply({"digest": agent.info.digest, "told": {**told, "accepts": sorted(agent.info.accepts)}})
@@ -156,7 +177,7 @@ def _serve(pipe: Connection, spec: AgentSpec) -> None:
                 return
             try:
                 masks, scores = served.answer(head, previous)
-            except Exception as error:
+            except _RAISED as error:
                 reply({"error": f"{type(error).__name__}: {error}"[:500]})
                 continue
             reply({"n": len(masks), "scores": scores})
@@ -179,7 +200,7 @@ class _Served:
         image = np.frombuffer(pixels, dtype=np.uint8).reshape(*size, 3)
         try:
             self._embedding = self._agent.encode([image])[0]
-        except Exception as error:
+        except _RAISED as error:
             self._encode_error = f"encode: {type(error).__name__}: {error}"
 
     def answer(

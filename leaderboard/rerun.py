@@ -6,8 +6,8 @@ can still read it there: only data that nobody has seen shows that.)
 
 Three rules decide:
 
-* Every mask must have a Dice of at least `LEAST_DICE` with the recorded one, or differ in at most `FEW_PIXELS`
-  pixels.
+* Every mask must have a Dice of at least `LEAST_DICE` with the recorded one, or differ from it in at most
+  `FEW_PIXELS` pixels.
 * Where the record says that the method failed, it must fail again, for whatever reason: a failure in the last
   step costs nearly nothing, so a forger would end every forged episode with one.
 * Recorded masks may not be systematically better than those of the rerun, or the room that the first rule

@@ -44,13 +44,16 @@ def stability_part(standing: Standing) -> Stability | None:
     methods = [m for m in standing.methods if m.slug in ranks]
     methods.sort(key=lambda m: (ranks[m.slug][_main(conditions)], m.label))
     columns = tuple(Column(name, name, "clicks") for name in names)
-    rows = tuple(
-        Row(m.label, {n: Value(r, text=f"{r:g}") for n, r in zip(names, ranks[m.slug], strict=True)}, m.marks)
+    cells = {
+        m.slug: {n: Value(r, text=f"{r:g}") for n, r in zip(names, ranks[m.slug], strict=True)}
         for m in methods
-    )
+    }
+    rows = tuple(Row(m.label, cells[m.slug], standing.marks(m)) for m in methods)
     suite = standing.suite.name
     title = f"Rank under each annotator and noise: {suite}"
     note = "Ranks by mean Dice over the clicks of each protocol (area); equal means share a rank."
+    if any(standing.marks(m) != m.marks for m in methods):
+        note += " Failed episodes are counted over all protocols of the suite."
     grid = Grid(f"{suite}-stability", title, "method", columns, rows, (note,))
     return Stability(
         tuple(_words(found)), stability_chart(suite, names, ranks, methods, grid), _taus(found, suite)

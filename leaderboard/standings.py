@@ -11,7 +11,7 @@ import pandas as pd
 from simclick.errors import ConfigError
 from simclick.leaderboard.boards import Board, Method, SuiteFacts, make_board
 from simclick.leaderboard.entries import Entry
-from simclick.leaderboard.frames import suite_frames
+from simclick.leaderboard.frames import failure_marks, suite_frames
 from simclick.leaderboard.suites import Suite
 from simclick.leaderboard.tables import turned
 from simclick.report.grid import Value
@@ -41,6 +41,12 @@ class Standing:
     parts: Mapping[str, Sequence[Board]]
     robust: Mapping[str, Mapping[str, Value]]
     stability: Sensitivity | None
+
+    def marks(self, method: Method) -> tuple[str, ...]:
+        """Return what must be said beside a method's name where all boards count."""
+        counts = [board.failed(method.slug) for board in self.boards.values()]
+        failed, n = (sum(count[k] for count in counts) for k in (0, 1))
+        return (*method.marks, *failure_marks(failed, n))
 
 
 def facts_of(suite: Suite) -> SuiteFacts:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from simclick.leaderboard.boards import COSTS, THRESHOLDS, Board, Method
 from simclick.leaderboard.entries import TIERS
+from simclick.leaderboard.frames import failure_marks
 from simclick.leaderboard.ranking import ALPHA
 from simclick.report.grid import Column, Grid, Row, Value, best_of
 
@@ -132,7 +133,9 @@ def pairs_grid(board: Board) -> Grid | None:
             "p": Value(r.p),
             "p_holm": Value(r.p_holm),
         }
-        rows.append(Row(f"{a} − {b}", cells))  # noqa: RUF001
+        sides = ((r.a, a), (r.b, b))
+        said = [f"{who}: {mark}" for slug, who in sides for mark in failure_marks(*board.failed(slug))]
+        rows.append(Row(f"{a} − {b}", cells, tuple(said)))  # noqa: RUF001
     if not rows:
         return None
     note = (

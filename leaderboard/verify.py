@@ -209,7 +209,7 @@ def _verdict(merged: Mapping[str, Any], reproduced: Check, replay: bool) -> Verd
         elif name in merged["findings"]:
             checks.append(Check(name, "fail", _line(name, merged)))
         elif name in merged["done"]:
-            checks.append(Check(name, "pass", meaning + (_failed(merged) if name == "ends" else "")))
+            checks.append(Check(name, "pass", meaning + (_failed(merged) if name == "episodes" else "")))
         else:
             reason = (
                 "not finished: another check failed" if merged["findings"] else "the data were not asked for"

@@ -32,7 +32,7 @@ def front_grid(board: Board) -> Grid:
         kept = {key: row[key] for key in ("outcome", "seconds", "parameters")}
         kept["front"] = Value(text="yes" if i in on else "no")
         method = board.methods[place.name]
-        rows.append(Row(method.label, kept, method.marks))
+        rows.append(Row(method.label, kept, board.marks(place.name)))
     title = f"Quality against cost: {board_title(board)}"
     return Grid(f"{board.key}-cost", title, "method", columns, tuple(rows), (BRACKETS,))
 
@@ -49,7 +49,7 @@ def shares_grid(board: Board, methods: Sequence[Method], shares: NDArray[np.floa
     for method, line in zip(methods, shares, strict=True):
         cells = {f"rank@{r}": Value(float(line[r - 1])) for r in ranks}
         cells["interval"] = Value(text=board.place[method.slug].text)
-        rows.append(Row(method.label, cells, method.marks))
+        rows.append(Row(method.label, cells, board.marks(method.slug)))
     title = f"Ranks when groups are drawn anew: {board_title(board)}"
     note = "1,999 resamples of groups. A picture of chance, not a test: ranks come from the tests alone."
     return Grid(f"{board.key}-ranks", title, "method", columns, tuple(rows), (note,))

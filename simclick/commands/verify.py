@@ -13,6 +13,9 @@ from simclick.texts import plain
 
 __all__ = ["add"]
 
+_MANY = 10_000_000
+_PATH = 4096
+
 _HELP = """\
 Exit codes: 0 everything passed; 1 a check failed, an archive was refused, or a folder is not proved;
 2 wrongly asked.
@@ -67,6 +70,7 @@ def add(subparsers: Any) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     sys.path.insert(0, "")  # a user's agent beside the command is found
+    _check_numbers(arguments)
     if arguments.changed is not None:
         return _changed(arguments)
     if arguments.archive is None:
@@ -76,9 +80,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     from simclick.leaderboard.verify import verify
     from simclick.leaderboard.worker import Walls
 
-    for name, least in (("episodes", 1), ("workers", 1), ("memory", 0.125)):
-        if getattr(arguments, name) < least:
-            raise ConfigError(f"--{name} {getattr(arguments, name)}: must be at least {least}")
     try:
         url = check_url(arguments.url or "", "--url") or None
     except RefusedError as error:
@@ -102,10 +103,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     else:
         for check in verdict.checks:
             print(f"{check.verdict:8} {check.name:11} {check.detail}")
-        print(f"{arguments.archive}: {verdict.tier or 'refused'}")
+        print(f"{plain(arguments.archive, _PATH)}: {verdict.tier or 'refused'}")
     if verdict.passed and arguments.accept is not None:
-        print(write_entry(verdict, arguments.accept, url=url, replace=arguments.replace))
+        folder = write_entry(verdict, arguments.accept, url=url, replace=arguments.replace)
+        print(plain(folder, _PATH))
     return 0 if verdict.passed else 1
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    for name, least, most in (("episodes", 1, _MANY), ("workers", 1, 1024), ("memory", 0.125, 4096)):
+        value = getattr(arguments, name)
+        if not least <= value <= most:  # NaN too
+            raise ConfigError(f"--{name} {value}: must be from {least} to {most}")
 
 
 def _agent(words: list[str]) -> Any:
@@ -135,9 +144,11 @@ def _changed(arguments: argparse.Namespace) -> int:
         print(json.dumps(rows))
     else:
         for outcome in outcomes:
-            print(f"{'pass' if outcome.passed else 'fail':8} {plain(outcome.folder)}: {outcome.detail}")
+            print(
+                f"{'pass' if outcome.passed else 'fail':8} {plain(outcome.folder, _PATH)}: {outcome.detail}"
+            )
         if not outcomes:
-            print(f"no accepted submission differs from {arguments.changed}")
+            print(f"no accepted submission differs from {plain(arguments.changed)}")
     return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from simclick.leaderboard.boards import SuiteFacts
@@ -23,6 +21,7 @@ from simclick.leaderboard.downloads import Files
 from simclick.leaderboard.entries import EPISODES, STEPS, Entry, load_entries
 from simclick.leaderboard.method import MethodCard
 from simclick.leaderboard.pages import add_pages
+from simclick.leaderboard.parquet import parquet_bytes
 from simclick.leaderboard.standings import Standing, compute_standings
 from simclick.protocol import Protocol
 
@@ -72,9 +71,8 @@ def write_entry(
         tables = _tables(protocol, cases, skill, candidates, seconds, slug)
         _fail(tables, failed)
         for name, schema in (("episodes", EPISODES), ("steps", STEPS)):
-            stream = io.BytesIO()
-            pq.write_table(pa.Table.from_pandas(tables[name], schema, preserve_index=False), stream)
-            files[f"{protocol.id}.{name}.parquet"] = stream.getvalue()
+            table = pa.Table.from_pandas(tables[name], schema, preserve_index=False)
+            files[f"{protocol.id}.{name}.parquet"] = parquet_bytes(table)
         runs.append(
             {**named, "protocol": protocol.id, "protocol_digest": protocol.digest, "dataset": "toy",
              "noise": protocol.noise, "marks": list(marks), "seed": 0}

@@ -114,6 +114,33 @@ class Fumbles(Own):
         return super().segment(image, request)
 
 
+class Speaks(Own):
+    """Fails at the third click, with a long reason in Chinese."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the disc, or fail."""
+        if len(request.rounds) == 3:
+            raise ValueError("内存不足" * 200)
+        return super().segment(image, request)
+
+
+class Leaves(Own):
+    """Asks its process to end at the third click, with a reason that would steer a terminal."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the disc, or leave."""
+        if len(request.rounds) == 3:
+            raise SystemExit("\x1b[31mbye")
+        return super().segment(image, request)
+
+
+class LeavesAtOnce(Own):
+    """Ends its process before it is made."""
+
+    def __init__(self) -> None:
+        raise SystemExit("\x1b[31mnever")
+
+
 class Recovered(Own):
     """The same without its failure: what a forger's method does when somebody else runs it."""
 

@@ -22,6 +22,7 @@ from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.standings import Standing, compute_standings
 from simclick.leaderboard.summary import share_text
 from simclick.leaderboard.tables import board_grid
+from simclick.report.latex import escape
 
 _FOLDER = TemporaryDirectory(prefix="simclick-failures-")
 ROLES = {"clicks": CLICKS, "box": BOX, "click_noise": CLICK_NOISE}
@@ -96,12 +97,77 @@ def test_it_stands_beside_the_name_on_page_and_in_every_file() -> None:
     assert r"3 of 24 episodes failed (12 \%)" in site()["data/toy-v1-clicks.tex"]
 
 
+def rows_of(stem: str) -> dict[str, tuple[str, ...]]:
+    """Return the marks of a table's rows by name, after all three files agree on them."""
+    lines = list(csv.reader(io.StringIO(site()[f"{stem}.csv"])))
+    shown = {row["name"]: tuple(row["marks"]) for row in json.loads(site()[f"{stem}.json"])["rows"]}
+    assert {line[0]: line[1] for line in lines[1:]} == {k: "; ".join(marks) for k, marks in shown.items()}
+    for mark in {mark for marks in shown.values() for mark in marks}:
+        assert escape(mark) in site()[f"{stem}.tex"], stem
+    return shown
+
+
+def test_every_table_with_the_method_in_it_says_so() -> None:
+    stems = {name.removesuffix(".csv") for name in site() if name.endswith(".csv")}
+    found = {stem: rows for stem in stems if "Frail" in (rows := rows_of(stem))}
+    for role in ("clicks", "click-noise"):
+        ends = ("", "-cost", "-ranks", "-curves")
+        assert {f"data/toy-v1-{role}{end}" for end in ends} <= set(found), role
+    assert {"data/toy-v1-stability", "data/toy-v1-box-cost", "data/sound-toy-v1-clicks-against"} <= set(found)
+    for stem, rows in found.items():
+        share = {"ct": "(25 %)", "mr": None}.get(stem.split("-")[-1], "(12 %)")  # its cases are all CT
+        assert [mark.split("failed ")[1] for mark in rows["Frail"]] == ([share] if share else []), stem
+        assert rows.get("Sound", ()) == (), stem
+    cells = len(CLICK_NOISE.cells())
+    assert found["data/toy-v1-clicks-cost"]["Frail"] == (SAID,)
+    assert found["data/toy-v1-click-noise-ranks"]["Frail"][0].startswith(f"{3 * cells} of {24 * cells} ")
+    assert found["data/toy-v1-stability"]["Frail"][0].startswith(f"{3 * (cells + 2)} of {24 * (cells + 2)} ")
+    assert found["data/toy-v1-clicks-curves"]["Peeker"][-1] == "2 of 24 episodes failed (8.3 %)"
+
+
+def test_pairs_name_the_one_of_the_two() -> None:
+    rows = rows_of("data/toy-v1-clicks-pairs")
+    floor = "Disc: 1 of 24 episodes failed (4.2 %)"
+    marks = {frozenset(name.split(" \u2212 ")): set(marks) for name, marks in rows.items()}
+    assert marks == {
+        frozenset({"Frail", "Sound"}): {f"Frail: {SAID}"},
+        frozenset({"Frail", "Disc"}): {f"Frail: {SAID}", floor},
+        frozenset({"Sound", "Disc"}): {floor},
+    }
+    assert f"Frail: {SAID}" in words(site()["boards/toy-v1-clicks.html"])
+
+
+def test_levels_count_their_own() -> None:
+    rows = rows_of("data/frail-toy-v1-click-noise-levels")
+    per = {f"{v:g} px": sum(level == v for level, _ in CLICK_NOISE.cells()) for v in CLICK_NOISE.levels}
+    assert rows == {name: (f"{3 * n} of {24 * n} episodes failed (12 %)",) for name, n in per.items()}
+    assert set(rows_of("data/sound-toy-v1-click-noise-levels").values()) == {()}
+
+
+def test_the_page_of_the_suite_and_the_key_of_every_chart_say_so() -> None:
+    total = 24 * (len(CLICK_NOISE.cells()) + 2)
+    page = site()["suites/toy-v1.html"]
+    assert f"Frail {total // 8} of {total} episodes failed (12 %)" in words(page)
+    assert "counted over all protocols of the suite" in words(page)
+    assert not re.search(r"Sound \d+ of \d+ episodes failed", words(page))
+    for name in ("suites/toy-v1.html", "boards/toy-v1-clicks.html", "compare.html", "methods/frail.html"):
+        keys = re.findall(r'<ul class="key"[^>]*>(.*?)</ul>', site()[name], re.S)
+        items = [words(item) for key in keys for item in re.findall(r"<li.*?</li>", key, re.S)]
+        frail = [item for item in items if item.startswith("Frail")]
+        assert frail, name
+        assert all("episodes failed" in item for item in frail), name
+
+
 def test_a_methods_page_says_it_board_by_board() -> None:
     page = words(site()["methods/frail.html"])
     cells = len(CLICK_NOISE.cells())
     assert SAID in page
     assert f"{3 * cells} of {24 * cells} episodes failed (12 %)" in page
-    assert "episodes failed" not in words(site()["methods/sound.html"])
+    sound = site()["methods/sound.html"]
+    assert not re.search(r"Sound \d+ of \d+ episodes failed", words(sound))
+    own = re.search(r'<ul class="standing">(.*?)</ul>', sound, re.S)
+    assert own is not None
+    assert "failed" not in own[1]
 
 
 def test_the_page_that_compares_has_a_line_of_them() -> None:

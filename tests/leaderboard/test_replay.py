@@ -88,8 +88,11 @@ def drop_a_hard_case(t: Tables) -> None:
 
 def swap_two_cases(t: Tables) -> None:
     a, b = t["episodes"]["case_id"].unique()[:2]
+    about = t["episodes"].drop_duplicates("case_id").set_index("case_id")[["group", "modality", "target"]]
     for table in t:
         t[table]["case_id"] = t[table]["case_id"].map(lambda c: {a: b, b: a}.get(c, c))
+        for name in about.columns.intersection(t[table].columns):
+            t[table][name] = t[table]["case_id"].map(about[name])
         t[table] = t[table].sort_values(["case_id", "level", "repeat"], kind="stable")
 
 

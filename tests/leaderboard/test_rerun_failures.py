@@ -63,7 +63,7 @@ def test_a_process_that_ends_is_no_failure_that_came_again(tmp_path: Path) -> No
 
 def test_the_verdict_says_how_many_episodes_failed_under_which_protocol(tmp_path: Path) -> None:
     it = made("custom", "rerun_methods:Fumbles")
-    detail = _detail(verify(it.write(tmp_path), suite=it.suite_file), "ends")
+    detail = _detail(verify(it.write(tmp_path), suite=it.suite_file, replay=False), "episodes")
     for run in it.runs:
         episodes = run.table("episodes")
         failed = int((episodes["status"] == "failed").sum())
@@ -71,7 +71,7 @@ def test_the_verdict_says_how_many_episodes_failed_under_which_protocol(tmp_path
         assert (said in detail) == (failed > 0), detail
     assert "cosmos-s5-v1" not in detail, "a box is one step"
     whole = verify(made().write(tmp_path, name="b.zip"), suite=made().suite_file)
-    assert "failed" not in _detail(whole, "ends")
+    assert "failed" not in _detail(whole, "episodes")
 
 
 def test_episodes_that_a_dying_worker_never_began_are_counted_and_in_no_sample(tmp_path: Path) -> None:
@@ -89,5 +89,5 @@ def test_episodes_that_a_dying_worker_never_began_are_counted_and_in_no_sample(t
     path = it.write(tmp_path, with_rows(it.data, "noc-v1", never))
     verdict = verify(path, suite=it.suite_file, agent=AgentSpec("disc"), episodes=99, seed=1)
     assert verdict.passed, verdict.checks
-    assert "1 of 3 under noc-v1 (33 %, 1 before their first step)" in _detail(verdict, "ends")
+    assert "1 of 3 under noc-v1 (33 %, 1 before their first step)" in _detail(verdict, "episodes")
     assert "failures" not in _detail(verdict, "reproduced")

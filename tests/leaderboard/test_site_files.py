@@ -220,10 +220,12 @@ def test_a_worst_episode_that_is_none_is_one_line(tmp_path: Path) -> None:
     suites = {"toy-v1": replace(toy_suites()["toy-v1"], roles=roles)}
     story = folder / "worst/noc-v1-1.json"
     whole = json.loads(story.read_text())
+    (folder / "worst/junk.png").write_bytes(b"junk")
     for change, said in (
-        ({"steps": [{"step": 1}]}, "is not an episode: KeyError 'prompts'"),
-        ({"picture": "../verdict.json"}, "is missing"),
-        ({"picture": "noc-v1-1.json"}, "not a PNG"),
+        ({"steps": [{"step": 1}]}, "worst/noc-v1-1.json: steps: 'cost' is missing"),
+        ({"picture": "../verdict.json"}, "picture must be the name of a PNG"),
+        ({"picture": "gone.png"}, "is missing"),
+        ({"picture": "junk.png"}, "not a PNG"),
     ):
         story.write_text(json.dumps({**whole, **change}))
         with pytest.raises(ConfigError, match=re.escape(said)):
