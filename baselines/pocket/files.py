@@ -97,9 +97,11 @@ def read_weights(name: str, path: str | Path | None = None) -> Weights:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"agent.checkpoint={path}: no safetensors file ({error})") from None
+    found = {}
     for key, tensor in tensors.items():
-        if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():
+        with np.errstate(over="ignore"):
+            found[key] = tensor.astype(np.float32)
+        if tensor.dtype.kind != "f" or not np.isfinite(found[key]).all():
             raise ConfigError(f"agent.checkpoint={path}: {key} is not of finite numbers")
-    found = {key: tensor.astype(np.float32) for key, tensor in tensors.items()}
     own = path is not None and content != shipped(f"{name}.safetensors")
     return Weights(found, hashlib.sha256(content).hexdigest(), name, own)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ def fit(
     seed: int = 0,
     device: str = "cpu",
     weight_decay: float = 0.02,
+    settings: Mapping[str, Any] | None = None,
     every_seconds: float = 120.0,
     workers: int = 0,
     report: Report | None = None,
@@ -92,16 +93,19 @@ def fit(
         seed: Seed of weights and samples.
         device: ``cpu`` or ``cuda``.
         weight_decay: AdamW's.
+        settings: What else tells this training from another: plain values.
         every_seconds: How often a checkpoint is written.
         workers: Processes that draw samples ahead; 0 draws them in this one. The samples are the same.
         report: Told of progress after every step.
 
     Raises:
-        ConfigError: When the folder holds a checkpoint of other stages or another seed.
+        ConfigError: When the folder holds a checkpoint of other settings, stages or another seed, or one that
+            cannot be read.
     """
     place = torch.device(device)
     file = folder / "checkpoint.pt"
     identity = {"seed": seed, "weight_decay": weight_decay, "stages": [asdict(s) for s in stages]}
+    identity["settings"] = dict(settings or {})
     saved = _resume(file, identity)
     total, before = sum(s.steps for s in stages), 0
     state: dict[str, Tensor] | None = None
@@ -153,8 +157,10 @@ class _StageRun:
             self.model.load_state_dict(task.carry(state, self.model))
         self.average = AveragedModel(self.model, multi_avg_fn=_average(), use_buffers=True)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=stage.rate, weight_decay=weight_decay)
+        # The rise takes share * total - 1 steps: torch divides by that, so it may not be 0.
+        total = stage.steps + 1
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=stage.rate, total_steps=stage.steps + 1, pct_start=stage.warmup
+            self.optimiser, max_lr=stage.rate, total_steps=total, pct_start=max(stage.warmup, 1.5 / total)
         )
 
     def step(self, drawn: Any, rng: np.random.Generator) -> dict[str, float]:
@@ -235,9 +241,14 @@ def _write(file: Path, content: dict[str, Any]) -> None:
 def _resume(file: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     if not file.is_file():
         return None
-    saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    if saved["identity"] != identity:
+    try:
+        saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        found = saved["identity"]
+    except Exception:  # whatever a damaged or a foreign file makes torch raise
+        raise ConfigError(f"{file} cannot be read; take it away, or choose another out=DIR") from None
+    if found != identity:
         raise ConfigError(
-            f"{file} belongs to a training with other stages or another seed; choose another out=DIR"
+            f"{file} belongs to another agent's training, or to one of other settings, other stages or "
+            "another seed; choose another out=DIR"
         )
     return saved

@@ -145,8 +145,9 @@ class SamTask(Task):
             drawn.sizes.append((height, width))
             planes = np.ascontiguousarray(image.transpose(2, 0, 1))
             drawn.images[b, :, :height, :width] = torch.as_tensor(planes)
+            first = int(rng.integers(len(masks)))
             for k in range(self.prompts):
-                mask = masks[(k + int(rng.integers(len(masks)))) % len(masks)]
+                mask = masks[(first + k) % len(masks)]
                 drawn.truths[b * self.prompts + k, :height, :width] = torch.as_tensor(mask)
                 boxed = rng.random() < 0.5
                 drawn.boxes.append(jittered_box(rng, mask) if boxed else None)
@@ -159,10 +160,10 @@ class SamTask(Task):
     ) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
         """Return a picture whose longest side is the encoder's, and its masks."""
         image, masks = self.pictures.of(int(rng.integers(len(self.pictures.images))))
+        if rng.random() < _IMPLANTED:  # first: what the picture shows is told by its black surroundings
+            image, masks = implanted(rng, image, masks)
         image, masks = augmented(rng, image, masks)
         image = recoloured(rng, image)
-        if rng.random() < _IMPLANTED:
-            image, masks = implanted(rng, image, masks)
         small = side < STORED
         if rng.random() < (_CROPPED_SMALL if small else _CROPPED):
             of = masks[int(rng.integers(len(masks)))]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from simclick.baselines.pocket.files import Weights
+from simclick.baselines.pocket.files import Weights, read_weights
 from simclick.errors import ConfigError
 
 __all__ = ["session"]
@@ -30,6 +30,16 @@ def session(graph: bytes, weights: Weights) -> Any:
         ConfigError: When a weight is missing or does not fit.
     """
     import onnxruntime
+
+    if weights.own:
+        # What is not handed over would be looked for in a file of the working directory.
+        expected = {name: tensor.shape for name, tensor in read_weights(weights.of).tensors.items()}
+        given = {name: tensor.shape for name, tensor in weights.tensors.items()}
+        odd = sorted(n for n in expected.keys() | given.keys() if expected.get(n) != given.get(n))
+        if odd:
+            raise ConfigError(
+                f"the weights do not fit the graph: {odd[0]} is missing, too many or of another size"
+            )
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from simclick.baselines.pocket.fitting import Stage, Task, fit
 from simclick.baselines.pocket.pictures import Pictures, make_pictures
@@ -66,16 +67,29 @@ class TrainSpec:
         for key in ("threads", "workers", "phantoms", "mosaics", "rounds", "prompts"):
             value = getattr(self, key)
             least = 0 if key in {"mosaics", "workers"} else 1
-            good = isinstance(value, int) and not isinstance(value, bool) and value >= least
-            need(good, key, value, f"must be a whole number ≥ {least}")
+            need(_whole(value, least), key, value, f"must be a whole number ≥ {least}")
+        need(_whole(self.seed, 0), "seed", self.seed, "must be a whole number ≥ 0")
+        good = _number(self.weight_decay) and 0 <= self.weight_decay < 1
+        need(good, "weight_decay", self.weight_decay, "must be a number from 0 to 1")
         for stage in self.stages:
             multiple = _SIDES[self.name]
-            good = stage.side >= multiple and stage.side % multiple == 0
+            good = _whole(stage.side, multiple) and stage.side % multiple == 0
             need(good, "stages.side", stage.side, f"must be a multiple of {multiple}")
-            need(stage.steps >= 1 and stage.batch >= 1, "stages.steps", stage.steps, "steps and batch ≥ 1")
+            for key in ("steps", "batch"):
+                value = getattr(stage, key)
+                need(_whole(value, 1), f"stages.{key}", value, "must be a whole number ≥ 1")
             for key in ("rate", "warmup"):
                 value = getattr(stage, key)
-                need(0 < value < 1, f"stages.{key}", value, "must be between 0 and 1")
+                good = _number(value) and 0 < value < 1
+                need(good, f"stages.{key}", value, "must be a number between 0 and 1")
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]], None]) -> Path:
@@ -93,7 +107,10 @@ def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]],
 
     device = resolve_device(spec.device)
     check_writable(spec.out)
-    spec.out.mkdir(parents=True, exist_ok=True)
+    try:
+        spec.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"out={spec.out}: {error.strerror or error}") from None
     pictures = _pictures(spec, lambda done, total: progress("pictures", done, total, {}))
     start = time.perf_counter()
     with numeric_threads(spec.threads):
@@ -104,6 +121,7 @@ def train(spec: TrainSpec, progress: Callable[[str, int, int, dict[str, float]],
             seed=spec.seed,
             device=device,
             weight_decay=spec.weight_decay,
+            settings={"name": spec.name, "rounds": spec.rounds, "prompts": spec.prompts, "half": spec.half},
             workers=spec.workers,
             report=lambda done, total, means: progress("steps", done, total, means),
         )
@@ -119,9 +137,14 @@ def _pictures(spec: TrainSpec, progress: Callable[[int, int], None]) -> Pictures
     file, note = spec.out / "pictures.npz", spec.out / "pictures.json"
     identity: dict[str, Any] = {"phantoms": spec.phantoms, "mosaics": spec.mosaics, "seed": spec.seed}
     if file.is_file() and note.is_file():
-        if json.loads(note.read_text(encoding="utf-8")) != identity:
+        try:
+            same = json.loads(note.read_text(encoding="utf-8")) == identity
+            found = Pictures.load(file) if same else None
+        except (OSError, ValueError, KeyError, BadZipFile):
+            raise ConfigError(f"{file} cannot be read; take it away, or choose another out=DIR") from None
+        if found is None:
             raise ConfigError(f"{file} holds other pictures; choose another out=DIR")
-        return Pictures.load(file)
+        return found
     pictures = make_pictures(spec.phantoms, spec.mosaics, spec.seed, progress, spec.workers)
     pictures.save(file)
     note.write_text(json.dumps(identity) + "\n", encoding="utf-8")

@@ -260,8 +260,78 @@ def test_training_resumes_as_if_undisturbed(name: str, toy_training, tmp_path: P
     resumed = fit(task, stages, tmp_path / "cut", workers=2)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    with pytest.raises(ConfigError, match="other stages or another seed"):
-        fit(task, stages, tmp_path / "cut", seed=1)
+    for other in ({"seed": 1}, {"settings": {"name": "another"}}):
+        with pytest.raises(ConfigError, match="other settings, other stages or another seed"):
+            fit(task, stages, tmp_path / "cut", **other)
+    for damage in (b"no checkpoint", (tmp_path / "cut/checkpoint.pt").read_bytes()[:5000]):
+        (tmp_path / "cut/checkpoint.pt").write_bytes(damage)
+        with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be read; take it away"):
+            fit(task, stages, tmp_path / "cut")
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(9, 0.1), (1, 0.5), (3, 0.25)])
+def test_no_length_of_a_stage_divides_by_zero(steps: int, warmup: float, toy_training, tmp_path) -> None:
+    from simclick.baselines.pocket.click_task import ClickTask
+    from simclick.baselines.pocket.fitting import Stage, fit
+
+    assert fit(ClickTask(toy_training), [Stage(32, steps, 1, 1e-3, warmup)], tmp_path)
+
+
+def test_the_samples_of_a_picture_have_different_targets(toy_training) -> None:
+    from simclick.baselines.pocket.sam_task import SamTask
+
+    task = SamTask(toy_training, prompts=2)
+    for seed in range(12):
+        drawn = task.draw(np.random.default_rng(seed), 64, 1)
+        picture = task._picture(np.random.default_rng(seed), 64)
+        if len(picture[1]) > 1:
+            assert not drawn.truths[0].equal(drawn.truths[1])
+            break
+    else:
+        raise AssertionError("no picture had two targets")
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"weight_decay": float("nan")}, "weight_decay"),
+        ({"weight_decay": "x"}, "weight_decay"),
+        ({"side": "abc"}, "stages.side"),
+        ({"side": 64.0}, "stages.side"),
+        ({"batch": 0}, "stages.batch"),
+        ({"steps": 1.5}, "stages.steps"),
+        ({"rate": None}, "stages.rate"),
+        ({"warmup": "x"}, "stages.warmup"),
+    ],
+)
+def test_a_wrong_option_of_a_training_is_one_line(changes: dict, key: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra sam)")
+    from simclick.baselines.pocket.fitting import Stage
+    from simclick.baselines.pocket.training import TrainSpec
+
+    of_stage = {k: v for k, v in changes.items() if k in Stage.__dataclass_fields__}
+    stage = Stage(**{"side": 64, "steps": 2, "batch": 1, "rate": 1e-3, **of_stage})
+    rest = {k: v for k, v in changes.items() if k not in of_stage}
+    with pytest.raises(ConfigError, match=f"^{key}=[^\n]*$"):
+        TrainSpec("pocket-sam", tmp_path, (stage,), **rest)
+
+
+@pytest.mark.parametrize("name", ["pocket-click", "pocket-sam"])
+def test_a_weight_is_never_taken_from_the_working_directory(name: str, tmp_path: Path, monkeypatch) -> None:
+    onnx()
+    tensors = load_file(WEIGHTS / f"{name}.safetensors")
+    (tmp_path / "weights").write_bytes(bytes(8_000_000))
+    monkeypatch.chdir(tmp_path)
+    first = min(tensors)
+    for wrong in (
+        {k: v for k, v in tensors.items() if k != first},
+        {**tensors, "extra": np.ones(3, np.float16)},
+    ):
+        save_file(wrong, tmp_path / "wrong.safetensors")
+        with pytest.raises(ConfigError, match=r"do not fit the graph: .* is missing, too many or of"):
+            AgentSpec(f"{name}-onnx", {"checkpoint": str(tmp_path / "wrong.safetensors")}).make()
 
 
 def test_the_official_decoder_agrees_with_the_batched_one() -> None:
