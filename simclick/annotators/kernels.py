@@ -305,7 +305,7 @@ def _lower_bound(offsets: Offsets, runs: Runs, places: Offsets, radius2: int) ->
         top += 1
     while bottom > top and offsets[bottom - 1] == offsets[-1]:
         bottom -= 1
-    for y in range(top, bottom, max(1, (bottom - top) // 12)):
+    for y in range(top, bottom, max(1, (bottom - top) // 64)):
         for i in range(offsets[y], offsets[y + 1]):
             x, label = (runs[i, 0] + runs[i, 1]) // 2, runs[i, 2]
             floor = _floor_of(key, label)
