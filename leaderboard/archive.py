@@ -24,6 +24,7 @@ from simclick.leaderboard.limits import (
     MAX_FILES,
     MAX_JSON,
     MAX_RUN_JSON,
+    SHA256,
     RefusedError,
     canonical_json,
     check_canonical,
@@ -56,7 +57,6 @@ RUN_KEYS = frozenset(
 
 _SUBMISSION = "submission.json"
 _NAME = re.compile(r"(submission\.json|runs/[a-z0-9][a-z0-9-]{0,79}/[a-z]{3,10}\.(json|parquet))")
-_SHA = re.compile(r"[0-9a-f]{64}")
 _END = struct.Struct("<4s4H2IH")
 _MAX_DIRECTORY = 64 << 10
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -226,7 +226,7 @@ def _check_run(run: object) -> None:
     for key in ("protocol", "dataset", "noise", "agent"):
         check_text(values[key], f"runs: {key}", 200, empty=False)
     for key in ("protocol_digest", "agent_digest"):
-        if not isinstance(values[key], str) or _SHA.fullmatch(values[key]) is None:
+        if not isinstance(values[key], str) or SHA256.fullmatch(values[key]) is None:
             raise RefusedError(f"runs: {key} must be a SHA-256")
     for key in ("seed", "cases", "episodes"):
         if not _is_whole(values[key]) or values[key] < 0:

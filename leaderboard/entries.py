@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from simclick.errors import ConfigError
 from simclick.harness.records import SCHEMAS
-from simclick.leaderboard.limits import RefusedError, check_keys, check_text, check_url, read_json
+from simclick.leaderboard.limits import SHA256, RefusedError, check_keys, check_text, check_url, read_json
 from simclick.leaderboard.method import MethodCard, card_from, check_name
 from simclick.leaderboard.rows import EPISODES, STEPS, read_rows
-from simclick.leaderboard.told import NAME, SHA256, check_story, check_submission
+from simclick.leaderboard.told import NAME, check_story, check_submission
 
 __all__ = [
     "EPISODES",

@@ -32,6 +32,8 @@ __all__ = [
     "MAX_YAML",
     "MEMORY",
     "READ_SECONDS",
+    "SHA256",
+    "TEXT_BYTES",
     "RefusedError",
     "canonical_json",
     "check_canonical",
@@ -50,6 +52,10 @@ MAX_FILES = 64
 """Files of an archive."""
 MAX_RATIO = 100
 """How many times its packed size a file may unpack to, beyond its first MiB."""
+TEXT_BYTES = 2100
+"""Bytes of a text in a table: why a method failed is 500 characters of up to four bytes, and where."""
+SHA256 = re.compile(r"[0-9a-f]{64}")
+"""A hash as it is written."""
 MAX_JSON = 8 << 20
 """Bytes of a JSON file."""
 MAX_RUN_JSON = 256 << 10

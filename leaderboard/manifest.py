@@ -14,6 +14,7 @@ from simclick.agent import AgentInfo
 from simclick.baselines import AGENTS
 from simclick.leaderboard.limits import (
     MAX_RUN_JSON,
+    SHA256,
     RefusedError,
     canonical_json,
     check_canonical,
@@ -47,7 +48,6 @@ _MARKS = ("random weights", "uses truth", "oracle selection")
 _SCHEMA = 1
 _TEXT = 4000
 _SHORT = 200
-_SHA = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 Check = Callable[[object, str], object]
@@ -213,8 +213,8 @@ _OF_AGENT: dict[str, Check] = {
     "overlap": _a_mapping(_a_text(_TEXT)),
     **dict.fromkeys(("parameters", "image_size"), _or_null(_a_number)),
     **dict.fromkeys(("random_weights", "uses_truth", "uses_previous"), _a_flag),
-    "digest": _a_match(_SHA, "a SHA-256"),
-    "weights_sha256": _or_null(_a_match(_SHA, "a SHA-256")),
+    "digest": _a_match(SHA256, "a SHA-256"),
+    "weights_sha256": _or_null(_a_match(SHA256, "a SHA-256")),
     "marks": _a_list(_a_mark, len(_MARKS)),
 }
 _RUN: dict[str, Check] = {

@@ -6,7 +6,6 @@ This runs in the worker process (`simclick.leaderboard.worker`), behind the wall
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from simclick.leaderboard.archive import Archive, read_archive
-from simclick.leaderboard.limits import RefusedError, canonical_json, check_text
+from simclick.leaderboard.limits import SHA256, RefusedError, canonical_json, check_text
 from simclick.leaderboard.manifest import agent_info, check_protocol, check_run_json
 from simclick.leaderboard.names import check_name
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
@@ -26,7 +25,6 @@ from simclick.texts import stray
 
 __all__ = ["Opened", "OpenedRun", "open_submission"]
 
-_SHA = re.compile(r"[0-9a-f]{64}")
 _REASON = 600
 """Characters of why an episode failed: a run keeps 500 of them, and where."""
 
@@ -218,7 +216,7 @@ def _check_cases(about: Mapping[str, Any], claimed: Claimed) -> None:
 def _check_hashes(about: Mapping[str, Any], claimed: Claimed) -> None:
     """Refuse what is no SHA-256 where the hash of a mask stands."""
     for text in claimed.steps["mask_sha256"].dropna().unique():
-        if _SHA.fullmatch(text) is None:
+        if SHA256.fullmatch(text) is None:
             raise RefusedError(f"{about['folder']}/steps.parquet: mask_sha256 {text[:80]!r} is no SHA-256")
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from simclick.harness.records import KEY, SCHEMAS, TIMINGS
 from simclick.leaderboard.canonical import check_numbers, check_order
 from simclick.leaderboard.footer import check_footer, open_parquet
-from simclick.leaderboard.limits import MAX_CANDIDATES, MAX_FILE, MAX_RUNS_PER_MASK, RefusedError
+from simclick.leaderboard.limits import MAX_CANDIDATES, MAX_FILE, MAX_RUNS_PER_MASK, TEXT_BYTES, RefusedError
 
 __all__ = ["CASES", "NULLABLE", "ORDER", "Bounds", "Masks", "parquet_bytes", "read_masks", "read_table"]
 
@@ -55,8 +55,6 @@ NULLABLE: dict[str, frozenset[str]] = {
 }
 """Columns that may hold nulls."""
 
-_TEXT = 2100
-"""Bytes of a text: a run keeps 500 characters of why a method failed, of up to four bytes, and where."""
 _SECONDS = 1e7
 _PER_ROW = 4096
 """Values of one row in one column, at most: the places of a prompt."""
@@ -244,8 +242,8 @@ def _plain_text(column: pa.ChunkedArray, where: str, rows: int) -> pa.ChunkedArr
         raise RefusedError(f"{where}: no text")
     for chunk in column.chunks:
         longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
-        if longest > _TEXT:
-            raise RefusedError(f"{where}: a text of {longest} bytes; at most {_TEXT}")
+        if longest > TEXT_BYTES:
+            raise RefusedError(f"{where}: a text of {longest} bytes; at most {TEXT_BYTES}")
         if longest * rows > MAX_FILE:
             raise RefusedError(f"{where}: {rows} texts of up to {longest} bytes; together at most {MAX_FILE}")
     plain: pa.ChunkedArray = column.cast(pa.string())

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from simclick.harness.records import TIMINGS
 from simclick.leaderboard.canonical import check_numbers
 from simclick.leaderboard.footer import check_footer, open_parquet
-from simclick.leaderboard.limits import RefusedError
+from simclick.leaderboard.limits import TEXT_BYTES, RefusedError
 from simclick.leaderboard.page_sizes import check_pages
 from simclick.texts import stray
 
@@ -57,7 +57,6 @@ STEPS = pa.schema(
 
 MAX_ROWS = 200_000
 """Rows of one table: several times what fits into an accepted folder of honest rows."""
-_TEXT = 600
 _ALL_TEXT = 32 << 20
 """Bytes that the entries of a text column take together, written out."""
 _SECONDS = 1e7
@@ -113,7 +112,7 @@ def _check_texts(column: pa.ChunkedArray, where: str) -> None:
         if len(chunk.dictionary) > len(column):
             raise RefusedError(f"{where}: more texts than rows")
         longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
-        if longest > _TEXT or longest * len(column) > _ALL_TEXT:
+        if longest > TEXT_BYTES or longest * len(column) > _ALL_TEXT:
             raise RefusedError(f"{where}: texts of up to {longest} bytes; that is too much")
         for text in chunk.dictionary.to_pylist():
             if text is not None and (odd := stray(text)) is not None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from simclick.leaderboard.limits import RefusedError, check_keys, check_text, read_json
+from simclick.leaderboard.limits import SHA256, RefusedError, check_keys, check_text, read_json
 from simclick.prompts import KINDS
 
-__all__ = ["NAME", "SHA256", "check_story", "check_submission"]
+__all__ = ["NAME", "check_story", "check_submission"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 """A name of a suite, submission or protocol."""
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _FORMAT = 1
 _TEXT = 4000

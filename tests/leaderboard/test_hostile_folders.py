@@ -25,6 +25,7 @@ from simclick.leaderboard.archive import FORMAT
 from simclick.leaderboard.changed import Evidence, check_changed
 from simclick.leaderboard.entries import EPISODES, STEPS, load_entries, load_entry
 from simclick.leaderboard.folders import check_folder
+from simclick.leaderboard.limits import TEXT_BYTES
 from simclick.leaderboard.parquet import parquet_bytes
 from simclick.leaderboard.rows import MAX_ROWS
 from simclick.texts import stray
@@ -190,8 +191,8 @@ def test_a_text_of_the_rows_that_steers_is_refused_by_whoever_reads_it(
 
 def test_texts_that_are_long_or_no_utf8_are_refused(target: Path) -> None:
     before = (target / NOC).read_bytes()
-    with_text(target, "modality", "a" * 601)
-    refused(target, "texts of up to 601 bytes")
+    with_text(target, "modality", "a" * (TEXT_BYTES + 1))
+    refused(target, f"texts of up to {TEXT_BYTES + 1} bytes")
     (target / NOC).write_bytes(before)
     table = pq.read_table(target / NOC, partitioning=None)
     raw = pa.array([b"\xff\xfe"] * table.num_rows, pa.binary())

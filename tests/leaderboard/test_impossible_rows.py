@@ -13,6 +13,8 @@ from submission_support import contents, found, frame_of, made, with_rows
 
 from simclick import cli
 from simclick.errors import SimclickError
+from simclick.leaderboard.accept import write_entry
+from simclick.leaderboard.entries import load_entry
 from simclick.leaderboard.verify import verify
 
 NOC = "noc-v1"
@@ -117,7 +119,13 @@ def test_an_honest_reason_in_any_script_is_taken(tmp_path: Path) -> None:
     reasons = frame_of(contents(it.data), NOC, "episodes")["error"].dropna()
     assert {len(reason) for reason in reasons} == {len("predict: ") + 500}, "as long as a run keeps them"
     assert all(len(reason.encode()) > 1400 for reason in reasons)
-    assert verify(it.write(tmp_path), suite=it.suite_file, accept=True).tier == "replayed"
+    verdict = verify(it.write(tmp_path), suite=it.suite_file, accept=True)
+    assert verdict.tier == "replayed"
+    # The accepted folder is read within the same bounds.
+    folder = write_entry(verdict, tmp_path / "submissions")
+    entry = load_entry(folder)
+    kept = entry.episodes("noc-v1")["error"].dropna()
+    assert set(kept) == set(reasons)
 
 
 def test_a_reason_of_the_widest_characters_fits(tmp_path: Path) -> None:
