@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import Literal, TypeAlias
 
 __all__ = [
@@ -94,7 +95,8 @@ class Round:
 
     def seen(self) -> Round:
         """Return the round as an agent may see it."""
-        return Round(tuple(prompt.seen() for prompt in self.prompts))
+        seen = tuple([prompt.seen() for prompt in self.prompts])
+        return self if all(map(is_, seen, self.prompts)) else Round(seen)
 
 
 def click(x: int, y: int, positive: bool = True) -> Prompt:

@@ -159,7 +159,7 @@ def _centre() -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("order", ["C", "F", "flipped"])
 def test_overlap_counts_every_pixel_that_counts(seed: int, order: str) -> None:
     random = np.random.default_rng(seed)
     truth = np.zeros((19, 23), dtype=np.bool_)
@@ -168,7 +168,8 @@ def test_overlap_counts_every_pixel_that_counts(seed: int, order: str) -> None:
     ignore = random.random(truth.shape) < 0.2 if seed % 2 else None
     image = np.zeros((*truth.shape, 3), np.uint8)
     ground = Ground(Case("0", "d", image, truth, "g", "", "", ignore=ignore))
-    mask = np.asarray(random.random(truth.shape) < 0.5, order=order)
+    mask = random.random(truth.shape) < 0.5
+    mask = mask[::-1, ::-1] if order == "flipped" else np.asarray(mask, order=order)  # type: ignore[call-overload]
     counts = np.ones(truth.shape, bool) if ignore is None else ~ignore
     assert ground.overlap(mask) == (int((mask & truth & counts).sum()), int((mask & counts).sum()))
     assert ground.area == int((truth & counts).sum())

@@ -15,6 +15,7 @@ def test_an_agent_sees_only_where_prompts_landed() -> None:
     seen = round_.seen()
     assert seen.prompts[0] == click(5, 6, positive=True)
     assert seen.prompts[1] is round_.prompts[1]
+    assert seen.seen() is seen, "nothing is hidden in what was seen"
 
 
 def test_cost_is_counted_in_clicks() -> None:

@@ -97,7 +97,7 @@ def select(prediction: Prediction, rule: str, ground: Ground) -> Selection:
         raise AgentError(f"{len(masks)} candidates came with {len(memories)} memories")
     overlaps = [ground.overlap(mask) for mask in masks]
     dices = [ground.dice_of(overlap) for overlap in overlaps]
-    if rule == "first":
+    if rule == "first" or len(masks) == 1:
         chosen = 0
     else:
         by: Sequence[float]
