@@ -16,7 +16,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from simclick.leaderboard.boards import Board, Method
@@ -147,7 +147,9 @@ def pareto_chart(board: Board, grid: Grid) -> Chart | None:
             dot.set_gid(f"method{methods[i].number}")
         low, high = min(points[i][0] for i in known), max(points[i][0] for i in known)
         axes.set_xlim(low / 1.8, high * 1.8)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="seconds per prompt, declared (logarithmic)", ylabel=board.outcome_words)
     names = ", ".join(methods[i].label for i in on)
     return Chart(

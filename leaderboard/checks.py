@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-import pandas as pd
+from typing import Any
 
 from simclick.case import Case
 from simclick.episode import Rules
@@ -22,9 +20,6 @@ from simclick.leaderboard.opening import Opened, OpenedRun, open_submission
 from simclick.leaderboard.remote import TOLD
 from simclick.leaderboard.replay import Findings, Replayer, compare
 from simclick.leaderboard.summary import declared_seconds, summarise
-
-if TYPE_CHECKING:
-    from simclick.leaderboard.entries import Entry
 
 __all__ = ["CHECKS", "READ", "REPLAYED", "Job", "examine", "job_from", "job_values"]
 
@@ -182,27 +177,14 @@ def _check_ghosts(run: OpenedRun, findings: Findings) -> None:
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows of a run where `check_fit` looks for those of an accepted folder."""
-
-    run: OpenedRun
-    folder: Path = Path("the archive")
-
-    def episodes(self, _: str) -> pd.DataFrame:
-        return self.run.claimed.episodes
-
-    def steps(self, _: str) -> pd.DataFrame:
-        return self.run.claimed.steps
-
-
 def _check_fit(opened: Opened, findings: Findings) -> None:
     """Note rows that no run of the protocol could have written, where every episode is there once."""
     if "episodes" in findings.first:
         return
     for run in opened.runs:
         try:
-            check_fit(cast("Entry", _Rows(run)), opened.suite, run.protocol)
+            rows = run.claimed
+            check_fit(rows.episodes, rows.steps, opened.suite, run.protocol, "the archive")
         except ConfigError as error:
             findings.add("episodes", str(error))
 

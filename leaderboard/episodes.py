@@ -54,7 +54,8 @@ def strips(method: Method) -> dict[str, list[Strip]]:
 
 def _strip(method: Method, film: Mapping[str, Any], number: int) -> Strip:
     noise = f", noise {film['level']:g}, repeat {film['repeat']}" if film["level"] else ""
-    heading = f"{film['case_id']}, {film['target']}{noise}: Dice {film['final_dice']:.3f} at the end"
+    end = "failed" if film["status"] == "failed" else f"Dice {film['final_dice']:.3f} at the end"
+    heading = f"{film['case_id']}, {film['target']}{noise}: {end}"
     rows = []
     for step in film["steps"]:
         cells = {

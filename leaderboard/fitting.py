@@ -23,7 +23,9 @@ __all__ = ["check_fit", "check_stories"]
 _EPISODE = ["case_id", "level", "repeat"]
 
 
-def check_fit(entry: Entry, suite: Suite, protocol: Protocol) -> None:
+def check_fit(
+    episodes: pd.DataFrame, steps: pd.DataFrame, suite: Suite, protocol: Protocol, where: object
+) -> None:
     """Refuse rows of a protocol that do not fit each other, the protocol or the suite.
 
     * Episodes: the suite's group; status ``ok`` without a reason, or ``failed`` with one and Dice 0; one
@@ -36,10 +38,16 @@ def check_fit(entry: Entry, suite: Suite, protocol: Protocol) -> None:
 
     IoU is not kept: it is computed from Dice wherever it shows.
 
+    Args:
+        episodes: The rows of its episodes, as an accepted folder or an archive holds them.
+        steps: Likewise those of its steps.
+        suite: The suite.
+        protocol: The protocol.
+        where: What to call the rows' place in an error.
+
     Raises:
-        ConfigError: Naming the folder, the protocol and what does not fit.
+        ConfigError: Naming the place, the protocol and what does not fit.
     """
-    episodes, steps = entry.episodes(protocol.id), entry.steps(protocol.id)
     groups = {case.case_id: case.group for case in suite.cases}
     failed = episodes["status"] == "failed"
     last = steps.groupby(_EPISODE, sort=True).agg(
@@ -52,7 +60,7 @@ def check_fit(entry: Entry, suite: Suite, protocol: Protocol) -> None:
     rules = {
         "episodes: group is not the suite's": episodes["group"] != episodes["case_id"].map(groups),
         "episodes: status": ~episodes["status"].isin(["ok", "failed"]),
-        "episodes: error and status": failed != episodes["error"].notna(),
+        "episodes: error and status": (failed != episodes["error"].notna()) | (episodes["error"] == ""),
         "episodes: final_dice of a failure": failed & (episodes["final_dice"] != 0),
         "episodes: modality or target": _unsteady(episodes),
         "steps of no episode": ~_keys(steps).isin(_keys(episodes)),
@@ -67,7 +75,7 @@ def check_fit(entry: Entry, suite: Suite, protocol: Protocol) -> None:
     }
     for words, bad in rules.items():
         if np.asarray(bad, dtype=bool).any():
-            raise ConfigError(f"{entry.folder}: {protocol.id}: {words}: the rows do not fit each other")
+            raise ConfigError(f"{where}: {protocol.id}: {words}: the rows do not fit each other")
 
 
 def _of_steps(steps: pd.DataFrame, protocol: Protocol) -> dict[str, Any]:

@@ -139,6 +139,6 @@ def _check_rows(entry: Entry, suite: Suite) -> None:
             raise ConfigError(f"{entry.folder}: {name}: not the suite's episodes, each once")
         if len(steps) > len(must) * protocol.budget:
             raise ConfigError(f"{entry.folder}: {name}: more steps than the budget of its episodes")
-        check_fit(entry, suite, protocol)
+        check_fit(episodes, steps, suite, protocol, entry.folder)
         if summarise(episodes, steps, protocol) != entry.submission["summary"].get(name):
             raise ConfigError(f"{entry.folder}: {name}: the rows do not give the claimed numbers")

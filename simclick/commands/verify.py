@@ -98,15 +98,17 @@ def _verify(arguments: argparse.Namespace) -> int:
             walls=Walls(memory=int(arguments.memory * (1 << 30))),
             progress=bar,
         )
-    if arguments.json:
-        print(json.dumps(verdict.as_dict(url)))
-    else:
+    if not arguments.json:
         for check in verdict.checks:
             print(f"{check.verdict:8} {check.name:11} {check.detail}")
         print(f"{plain(arguments.archive, _PATH)}: {verdict.tier or 'refused'}")
+    folder = None
     if verdict.passed and arguments.accept is not None:
-        folder = write_entry(verdict, arguments.accept, url=url, replace=arguments.replace)
-        print(plain(folder, _PATH))
+        folder = plain(write_entry(verdict, arguments.accept, url=url, replace=arguments.replace), _PATH)
+    if arguments.json:
+        print(json.dumps({**verdict.as_dict(url), **({} if folder is None else {"folder": folder})}))
+    elif folder is not None:
+        print(folder)
     return 0 if verdict.passed else 1
 
 

@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from submission_support import made
 from simclick import cli
 from simclick.errors import ConfigError, SimclickError
 from simclick.harness.specs import AgentSpec
-from simclick.leaderboard import folders, verify
+from simclick.leaderboard import verify
 from simclick.leaderboard.accept import write_entry
 from simclick.leaderboard.changed import Evidence, Outcome, check_changed
 from simclick.leaderboard.entries import load_entry
@@ -32,13 +31,7 @@ from simclick.leaderboard.parquet import parquet_bytes
 from simclick.leaderboard.pictures import MAX_PICTURE, check_picture, same_picture
 from simclick.leaderboard.summary import summarise
 
-
-@pytest.fixture(autouse=True)
-def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tiny suite be one that simclick ships, in this process and for the workers."""
-    monkeypatch.setattr(folders, "suite_names", lambda: ["tiny-v1"])
-    monkeypatch.setattr(folders, "load_suite", lambda name: made().suite)
-    monkeypatch.setattr(verify, "verify", partial(verify.verify, suite=made().suite_file))
+pytestmark = pytest.mark.usefixtures("shipped")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from made_entries import BOX, CLICK_NOISE, CLICKS, EVIL, toy_suite, write_entry
 from simclick.leaderboard.boards import Board
 from simclick.leaderboard.downloads import Files
 from simclick.leaderboard.entries import load_entries
+from simclick.leaderboard.episodes import strips
 from simclick.leaderboard.method_tables import subset_grid
 from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.standings import Standing, compute_standings
@@ -189,3 +190,17 @@ def test_reasons_are_escaped_if_they_show_at_all() -> None:
 def test_shares_never_round_to_none_or_all() -> None:
     assert [share_text(1, n) for n in (1, 3, 8, 5040)] == ["100 %", "33 %", "12 %", "0.02 %"]
     assert share_text(5039, 5040) == "99.9802 %"
+
+
+def test_a_worst_episode_that_failed_says_so(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, "frail", 1.0, cases=24, roles=ROLES, failed=3)
+    story = folder / "worst" / f"{CLICKS.id}-1.json"
+    content = json.loads(story.read_text())
+
+    def headings() -> list[str]:
+        entry = compute_standings(load_entries(tmp_path), {"toy-v1": toy_suite(cases=24, roles=ROLES)})[0]
+        return [s.heading for s in strips(entry.boards["clicks"].methods["frail"])[CLICKS.id]]
+
+    assert "failed" not in " ".join(headings())
+    story.write_text(json.dumps({**content, "status": "failed"}))
+    assert headings()[0].endswith(": failed")

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +34,7 @@ ESC = "\x1b[2J"
 RTL = "\u202etxt"
 Content = dict[str, Any]
 
-
-@pytest.fixture(autouse=True)
-def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the tiny suite be one that simclick ships."""
-    monkeypatch.setattr(folders, "suite_names", lambda: ["tiny-v1"])
-    monkeypatch.setattr(folders, "load_suite", lambda name: made().suite)
-    monkeypatch.setattr(verify, "verify", partial(verify.verify, suite=made().suite_file))
+pytestmark = pytest.mark.usefixtures("shipped")
 
 
 @pytest.fixture(scope="module")

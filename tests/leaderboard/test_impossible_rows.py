@@ -74,6 +74,17 @@ def test_rows_that_no_run_could_write(change: Callable[[Tables], None], words: s
     assert "noc-v1" in said["episodes"]
 
 
+def unreasoned(t: Tables) -> None:
+    lost = t["episodes"]["status"] == "failed"
+    assert lost.any()
+    t["episodes"].loc[lost, "error"] = ""
+
+
+def test_a_failure_has_a_reason(tmp_path: Path) -> None:
+    said = unread(tmp_path, unreasoned, "custom", "rerun_methods:Fumbles")
+    assert "error and status" in said["episodes"]
+
+
 def test_a_failure_cannot_be_called_ok(tmp_path: Path) -> None:
     said = unread(tmp_path, hide_failures, "custom", "rerun_methods:Fumbles")
     assert "a step without answer" in said["episodes"]

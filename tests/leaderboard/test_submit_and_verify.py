@@ -366,6 +366,16 @@ def test_roles_follow_from_prompts_and_noise_unless_given(
     assert "noc-v1 has no role" in err
 
 
+def test_accepting_as_json_prints_json_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    it = made()
+    words = [str(it.write(tmp_path)), "--suite", it.suite_file, "--no-replay", "--json"]
+    code, out, err = run(capsys, "verify", *words, "--accept", str(tmp_path / "subs"))
+    assert (code, err) == (0, "")
+    assert json.loads(out)["folder"] == str(tmp_path / "subs" / "tiny-v1" / "disc")
+    code, out, _ = run(capsys, "verify", *words)
+    assert (code, "folder" in json.loads(out)) == (0, False)
+
+
 def test_a_site_says_which_suites_and_protocols_have_no_board(
     accepted: tuple[Path, Verdict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
