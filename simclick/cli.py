@@ -71,14 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     parser = _parser()
     known, rest = parser.parse_known_args(words)
-    if rest and (known.command != "run" or any(word.startswith("-") for word in rest)):
+    takes_words = hasattr(known, "words")  # argparse takes them on one side of an option only
+    if rest and (not takes_words or any(word.startswith("-") for word in rest)):
         wrong = next((word for word in rest if word.startswith("-")), rest[0])
-        near = get_close_matches(wrong, ["--quiet", "--json", "--debug", "--multirun", "--out"], n=1)
+        options = {"--quiet", "--json", "--debug", "--multirun", "--out"} - {wrong}
+        near = get_close_matches(wrong, sorted(options), n=1)
         raise ConfigError(f"unknown argument {wrong!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     if known.command is None:
         parser.print_help()
         return 0
-    if known.command == "run":
+    if takes_words:
         known.words += rest
     command: Callable[[argparse.Namespace], int] = known.function
     return command(known)

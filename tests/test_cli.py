@@ -254,10 +254,19 @@ def test_literal_values_reach_the_run_unchanged(value: str) -> None:
     assert str(spec.out) == str(Path(value))
 
 
+def test_words_may_stand_on_both_sides_of_an_option(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "train", "pocket-sam", "--quiet", "foo=1")
+    assert (code, "unknown key 'foo'" in err) == (2, True), err
+    code, _, err = run(capsys, "list", "--json", "agents", "more")
+    assert (code, err) == (2, "simclick: error: unknown argument 'more'\n")
+
+
 def test_unknown_arguments_suggest_the_nearest(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "run", "agent=disc", "--quite")
     assert code == 2
     assert "did you mean '--quiet'" in err
+    code, _, err = run(capsys, "check", "agent:disc", "--json")
+    assert (code, err) == (2, "simclick: error: unknown argument '--json'\n")
     code, _, err = run(capsys, "rn")
     assert code == 2
     assert len(err.strip().splitlines()) == 1

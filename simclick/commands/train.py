@@ -26,6 +26,7 @@ def _train(arguments: argparse.Namespace) -> int:
     settings = compose_train(arguments.name, arguments.words)
     try:
         from simclick.baselines.pocket.fitting import Stage
+        from simclick.baselines.pocket.networks import SAM_SIDE
         from simclick.baselines.pocket.training import TrainSpec, train
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -36,7 +37,12 @@ def _train(arguments: argparse.Namespace) -> int:
         stages = tuple(Stage(**stage) for stage in settings.pop("stages"))
     except TypeError as error:
         raise ConfigError(f"stages: {error}") from None
-    print(train(TrainSpec(out=out, stages=stages, **settings), _Bar(arguments.quiet)))
+    spec = TrainSpec(out=out, stages=stages, **settings)
+    if spec.name == "pocket-sam" and (side := stages[-1].side) != SAM_SIDE:
+        raise ConfigError(
+            f"stages.side={side}: the last stage must have side {SAM_SIDE}, which agent=pocket-sam takes"
+        )
+    print(train(spec, _Bar(arguments.quiet)))
     return 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from simclick import registry
+from simclick import cli, registry
 from simclick.agent import Request
 from simclick.annotators.clicks import CenterClick
 from simclick.baselines.pocket.files import read_weights
@@ -316,6 +316,15 @@ def test_a_wrong_option_of_a_training_is_one_line(changes: dict, key: str, tmp_p
     rest = {k: v for k, v in changes.items() if k not in of_stage}
     with pytest.raises(ConfigError, match=f"^{key}=[^\n]*$"):
         TrainSpec("pocket-sam", tmp_path, (stage,), **rest)
+
+
+def test_a_training_ends_at_the_side_that_its_agent_takes(tmp_path: Path, capsys) -> None:
+    pytest.importorskip("monai", reason="monai is not installed (extra train)")
+    pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
+    stage = "stages=[{side: 64, steps: 1, batch: 1, rate: 0.001, warmup: 0.5}]"
+    assert cli.main(["train", "pocket-sam", "--quiet", f"out={tmp_path / 'out'}", stage]) == 2
+    assert "stages.side=64: the last stage must have side 256" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["pocket-click", "pocket-sam"])
