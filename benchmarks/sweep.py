@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from statistics import median
 from typing import Any
 
@@ -32,11 +31,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from segment_anything import SamPredictor, sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam
 from timing import Result, arguments
 
 from simclick.agent import AgentInfo, Request
 from simclick.baselines.sam.predictor import SamAgent, SamOptions
+from simclick.baselines.sam.reduced import reduced_sam
 from simclick.case import Case
 from simclick.datasets.base import Dataset, DatasetInfo
 from simclick.datasets.phantoms import Phantoms
@@ -82,29 +82,12 @@ def case_at(side: int) -> Case:
     return Case("0", "bench", np.asarray(image, np.uint8), truth, group="0", modality="", target="")
 
 
-def reduced_sam() -> Sam:
+def quarter_sam() -> Sam:
     """Return the official classes with a quarter of ViT-B's side and its twelve blocks, narrower."""
-    torch.manual_seed(0)
-    side, width, channels = 256, 576, 64
-    grid = side // 16
-    encoder = ImageEncoderViT(
-        depth=12,
-        embed_dim=width,
-        img_size=side,
-        mlp_ratio=4,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=9,
-        patch_size=16,
-        qkv_bias=True,
-        use_rel_pos=True,
-        global_attn_indexes=(2, 5, 8, 11),
-        window_size=14,
-        out_chans=channels,
-    )
-    prompts = PromptEncoder(channels, (grid, grid), (side, side), 16)
-    transformer = TwoWayTransformer(depth=2, embedding_dim=channels, mlp_dim=512, num_heads=8)
-    decoder = MaskDecoder(transformer_dim=channels, transformer=transformer, iou_head_hidden_dim=channels)
-    return Sam(encoder, prompts, decoder).eval()
+    return reduced_sam(
+        256, depth=12, width=576, heads=9, window=14, global_at=(2, 5, 8, 11), channels=64, decoder_width=512,
+        decoder_heads=8,
+    )  # fmt: skip
 
 
 def agent_of(model: Sam, device: str, decoder: str, batch: int | None = None) -> SamAgent:
@@ -284,7 +267,7 @@ def main() -> None:
     options.episodes = options.episodes or len(list(protocol().cells()))
     torch.set_num_threads(options.threads)
     result, case = Result("sweep"), case_at(SIDE)
-    networks: list[tuple[str, Callable[[], Sam]]] = [("a reduced SAM", reduced_sam)]
+    networks: list[tuple[str, Callable[[], Sam]]] = [("a reduced SAM", quarter_sam)]
     if options.vit_b:
         networks.append(("ViT-B", lambda: sam_model_registry["vit_b"]().eval()))
     for name, build in networks:

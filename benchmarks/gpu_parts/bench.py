@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 from segment_anything import sam_model_registry
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import ImageEncoderViT, Sam
+
+from simclick.baselines.sam.reduced import reduced_sam
 
 Result = dict[str, Any]
 
@@ -78,7 +79,7 @@ class Bench:
         if size not in self.models:
             torch.manual_seed(0)
             with self.device:
-                model = tiny_sam() if self.small else sam_model_registry[size]()
+                model = reduced_sam(depth=3, width=64, window=3) if self.small else sam_model_registry[size]()
             for name, p in model.named_parameters():
                 if "rel_pos" in name or "pos_embed" in name:
                     p.data.normal_(0, 0.2)
@@ -86,25 +87,6 @@ class Bench:
                     p.data.add_(torch.randn_like(p) * 0.1)
             self.models[size] = model.to(self.device).eval().requires_grad_(False)
         return self.models[size]
-
-
-def tiny_sam() -> Sam:
-    """The official classes at a reduced size."""
-    side, grid = 128, 8
-    encoder = ImageEncoderViT(
-        depth=3,
-        embed_dim=64,
-        img_size=side,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=4,
-        use_rel_pos=True,
-        global_attn_indexes=(1,),
-        window_size=3,
-        out_chans=32,
-    )
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4)
-    decoder = MaskDecoder(transformer_dim=32, transformer=transformer, iou_head_hidden_dim=32)
-    return Sam(encoder, PromptEncoder(32, (grid, grid), (side, side), 16), decoder)
 
 
 def encoder_flops(encoder: ImageEncoderViT, padded: bool) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Iterator
 from importlib.resources import files
 
 import numpy as np
@@ -22,19 +20,6 @@ LIGHT = [n for n, e in registry.agents.entries.items() if not e.checkpoint and n
 QUICK = {"pocket-sam": {"points_per_side": 3, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}}
 """Options that make Everything mode quick, and its answers not empty."""
 CLASSICAL = ["grabcut", "random-walker", "geodesic", "watershed", "graph-cut"]
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """So small a network is many times slower on several threads when other programs run."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)")
 pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
 
-from segment_anything.modeling import (  # noqa: E402
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
+from segment_anything.modeling import Sam  # noqa: E402
 
 from simclick.agent import AgentInfo, Request  # noqa: E402
 from simclick.baselines.sam.medsam import MedSamAgent, MedSamModel  # noqa: E402
 from simclick.baselines.sam.predictor import SamOptions  # noqa: E402
+from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
 from simclick.harness.plan import make_plan  # noqa: E402
 from simclick.prompts import Round, box  # noqa: E402
@@ -37,34 +30,11 @@ from support import ToyDataset  # noqa: E402
 MEDSAM = os.environ.get("SIMCLICK_MEDSAM")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def tiny(side: int) -> Sam:
-    torch.manual_seed(0)
-    grid = side // 16
-    encoder = ImageEncoderViT(
-        depth=2,
-        embed_dim=48,
-        img_size=side,
-        mlp_ratio=4,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=4,
-        patch_size=16,
-        qkv_bias=True,
-        use_rel_pos=True,
-        global_attn_indexes=[],
-        window_size=4,
-        out_chans=32,
-    )
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4)
-    decoder = MaskDecoder(transformer_dim=32, transformer=transformer, iou_head_hidden_dim=32)
-    return Sam(encoder, PromptEncoder(32, (grid, grid), (side, side), 16), decoder).eval()
+    return reduced_sam(side, global_at=())
 
 
 def agent(side: int = 128) -> MedSamAgent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,21 @@ pytest.importorskip("segment_anything", reason="segment-anything is not installe
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra onnx)")
 pytest.importorskip("onnx", reason="onnx is not installed (extra train)")
 
-from test_sam import FEW_POINTS, SEQUENCES, agent, image, tiny_sam  # noqa: E402
+from test_sam import FEW_POINTS, SEQUENCES, agent, image  # noqa: E402
 
 from simclick.agent import Request  # noqa: E402
 from simclick.baselines.sam.onnx_decoder import OnnxDecoder  # noqa: E402
 from simclick.baselines.sam.predictor import SamOptions  # noqa: E402
+from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
 from simclick.prompts import Round  # noqa: E402
 from simclick.testing import check_agent  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_logits_and_scores_equal_those_on_torch(record_property: Any) -> None:
-    model = tiny_sam(4)
+    model = reduced_sam(seed=4)
     plain, graph = agent(model), agent(model, decoder="onnx")
     worst = 0.0
     for size in ((60, 90), (200, 150)):
@@ -68,4 +62,4 @@ def test_another_decoder_is_refused() -> None:
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"agent.decoder=onnx needs onnxruntime: pip install"):
-        OnnxDecoder(tiny_sam())
+        OnnxDecoder(reduced_sam())

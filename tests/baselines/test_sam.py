@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)")
 pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
 
-from functools import partial  # noqa: E402
 
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor  # noqa: E402
-from segment_anything.modeling import (  # noqa: E402
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
+from segment_anything.modeling import Sam  # noqa: E402
 
 from simclick.agent import AgentInfo, Request  # noqa: E402
 from simclick.baselines.fit import load_weights  # noqa: E402
 from simclick.baselines.sam.everything import EverythingOptions  # noqa: E402
 from simclick.baselines.sam.predictor import SamAgent, SamOptions  # noqa: E402
+from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
 from simclick.harness.select import candidate_masks  # noqa: E402
 from simclick.prompts import Prompt, Round, box, click, everything  # noqa: E402
@@ -39,37 +32,7 @@ FEW_POINTS = EverythingOptions(points_per_side=3, pred_iou_thresh=0.0, stability
 """Everything mode, quick, and with masks from random weights."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """So small a network is many times slower on several threads when other programs run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def tiny_sam(seed: int = 0) -> Sam:
-    """The official classes at a reduced size, random weights."""
-    torch.manual_seed(seed)
-    grid = SIDE // 16
-    encoder = ImageEncoderViT(
-        depth=2,
-        embed_dim=48,
-        img_size=SIDE,
-        mlp_ratio=4,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=4,
-        patch_size=16,
-        qkv_bias=True,
-        use_rel_pos=True,
-        global_attn_indexes=[1],
-        window_size=4,
-        out_chans=32,
-    )
-    prompts = PromptEncoder(32, (grid, grid), (SIDE, SIDE), 16)
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4)
-    decoder = MaskDecoder(transformer_dim=32, transformer=transformer, iou_head_hidden_dim=32)
-    return Sam(encoder, prompts, decoder).eval()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def agent(model: Sam | None = None, **options: Any) -> SamAgent:
@@ -80,7 +43,7 @@ def agent(model: Sam | None = None, **options: Any) -> SamAgent:
         random_weights=True,
         uses_previous=chosen.feed_logits,
     )
-    return SamAgent(model or tiny_sam(), info, chosen)
+    return SamAgent(model or reduced_sam(), info, chosen)
 
 
 def image(height: int, width: int) -> np.ndarray:
@@ -101,7 +64,7 @@ SEQUENCES: dict[str, list[Prompt]] = {
 @pytest.mark.parametrize("name", SEQUENCES)
 @pytest.mark.parametrize("memory", [False, True])
 def test_logits_equal_the_official_predictor(size: tuple[int, int], name: str, memory: bool) -> None:
-    compare(tiny_sam(), size, SEQUENCES[name], memory)
+    compare(reduced_sam(), size, SEQUENCES[name], memory)
 
 
 @pytest.mark.slow
@@ -177,7 +140,7 @@ def test_three_masks_only_for_the_first_click() -> None:
 
 
 def test_half_precision_runs_and_is_near() -> None:
-    model = tiny_sam()
+    model = reduced_sam()
     picture, rounds = image(60, 90), (Round((click(30, 20),)),)
     low = []
     for dtype in ("fp32", "bf16"):
@@ -197,7 +160,7 @@ class Bomb:
 
 def broken(folder: Path, how: str) -> Path:
     file = folder / "weights.pth"
-    state = tiny_sam().state_dict()
+    state = reduced_sam().state_dict()
     if how == "renamed key":
         state["something.else"] = state.pop("mask_decoder.iou_token.weight")
     elif how == "wrong shape":
@@ -251,14 +214,14 @@ def test_bad_checkpoints_are_one_line_and_run_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=words) as caught:
-        load_weights(tiny_sam(1), broken(tmp_path, how), "tiny-sam")
+        load_weights(reduced_sam(seed=1), broken(tmp_path, how), "tiny-sam")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "canary").exists()
 
 
 @pytest.mark.parametrize("wrap", ["plain", "model", "state_dict", "module", "both"])
 def test_common_wrappings_are_taken_off(tmp_path: Path, wrap: str) -> None:
-    source, target = tiny_sam(1), tiny_sam(2)
+    source, target = reduced_sam(seed=1), reduced_sam(seed=2)
     state: Any = source.state_dict()
     if wrap in {"module", "both"}:
         state = {f"module.{key}": value for key, value in state.items()}
@@ -309,7 +272,7 @@ def test_vit_b_runs_with_random_weights_and_says_so() -> None:
 
 @pytest.mark.parametrize("crop_layers", [0, 1])
 def test_everything_equals_the_official_generator(crop_layers: int) -> None:
-    model, picture = tiny_sam(), image(90, 120)
+    model, picture = reduced_sam(), image(90, 120)
     loose = {
         "points_per_side": 8,
         "pred_iou_thresh": 0.0,

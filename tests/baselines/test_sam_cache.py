@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,19 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)")
 pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
 
-from test_sam import SEQUENCES, agent, image, tiny_sam  # noqa: E402
+from test_sam import SEQUENCES, agent, image  # noqa: E402
 
 from simclick.agent import Request  # noqa: E402
+from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.harness.embeddings import EmbeddingCache, Encoder, Encodes  # noqa: E402
 from simclick.prompts import Round  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def changed(name: str) -> Any:
     """Return the tiny SAM with something changed that changes embeddings."""
-    model = tiny_sam()
+    model = reduced_sam()
     encoder = model.image_encoder
     with torch.no_grad():
         if name == "one weight":
@@ -48,7 +42,7 @@ def changed(name: str) -> Any:
         elif name == "pixel mean":
             model.pixel_mean = model.pixel_mean + 1
         elif name == "another seed":
-            model = tiny_sam(1)
+            model = reduced_sam(seed=1)
         elif name == "half the weights":
             encoder.half()
     return model
@@ -82,21 +76,21 @@ def test_what_only_changes_answers_names_the_same_encoder() -> None:
     assert agent().encoder_digest() == first
     for options in ({"multimask": "always"}, {"feed_logits": False}, {"decoder": "fast"}):
         assert agent(**options).encoder_digest() == first
-    model = tiny_sam()
+    model = reduced_sam()
     with torch.no_grad():
         model.mask_decoder.iou_token.weight += 1
         model.prompt_encoder.no_mask_embed.weight += 1
     assert agent(model).encoder_digest() == first
-    assert agent(copy.deepcopy(tiny_sam())).encoder_digest() == first
+    assert agent(copy.deepcopy(reduced_sam())).encoder_digest() == first
 
 
 def test_random_weights_never_share_entries(tmp_path: Path) -> None:
     cache, pictures = EmbeddingCache(tmp_path), {"name": image(60, 90)}
     for seed in (0, 1):
-        encoder = Encoder(agent(tiny_sam(seed)), cache)
+        encoder = Encoder(agent(reduced_sam(seed=seed)), cache)
         encoder.encode(pictures)
         assert encoder.done == Encodes(0, 1)
-    again = Encoder(agent(tiny_sam(0)), cache)
+    again = Encoder(agent(reduced_sam(seed=0)), cache)
     (embedding,) = again.encode(pictures).values()
     assert again.done == Encodes(1, 0)
     (fresh,) = agent().encode([image(60, 90)])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)"
 pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
 
 from segment_anything import SamPredictor  # noqa: E402
-from segment_anything.modeling import (  # noqa: E402
-    ImageEncoderViT,
-    MaskDecoder,
-    PromptEncoder,
-    Sam,
-    TwoWayTransformer,
-)
+from segment_anything.modeling import Sam  # noqa: E402
 
 from simclick.agent import AgentInfo, Request  # noqa: E402
 from simclick.annotators.kernels import best_click  # noqa: E402
@@ -39,6 +31,7 @@ from simclick.baselines.sam.fast.decoder import (  # noqa: E402
 from simclick.baselines.sam.fast.encoder import FastEncoder, form_of  # noqa: E402
 from simclick.baselines.sam.fast.sweep import sweep  # noqa: E402
 from simclick.baselines.sam.predictor import SamAgent, SamOptions, encoder_settings  # noqa: E402
+from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
 from simclick.prompts import Round, click  # noqa: E402
 
@@ -46,32 +39,12 @@ SIDE = 128
 GRID = SIDE // 16
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def model(window: int = 3, width: int = 64, heads: int = 4, seed: int = 0) -> Sam:
     """The official classes at a reduced size; no table of positions, norm or bias is left at its start."""
-    torch.manual_seed(seed)
-    encoder = ImageEncoderViT(
-        depth=3,
-        embed_dim=width,
-        img_size=SIDE,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=heads,
-        use_rel_pos=True,
-        global_attn_indexes=(1,),
-        window_size=window,
-        out_chans=32,
-    )
-    prompts = PromptEncoder(32, (GRID, GRID), (SIDE, SIDE), 16)
-    transformer = TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4)
-    decoder = MaskDecoder(transformer_dim=32, transformer=transformer, iou_head_hidden_dim=32)
-    sam = Sam(encoder, prompts, decoder)
+    sam = reduced_sam(SIDE, depth=3, width=width, heads=heads, window=window, seed=seed)
     for name, p in sam.named_parameters():
         if any(part in name for part in ("rel_pos", "pos_embed", "norm", "bias")):
             p.data.add_(torch.randn_like(p) * 0.3)

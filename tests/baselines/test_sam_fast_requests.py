@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra sam)")
 pytest.importorskip("segment_anything", reason="segment-anything is not installed (extra sam)")
 
-from test_sam import FEW_POINTS, SEQUENCES, agent, image, tiny_sam  # noqa: E402
+from test_sam import FEW_POINTS, SEQUENCES, agent, image  # noqa: E402
 
 from simclick.agent import Prediction, Request  # noqa: E402
 from simclick.baselines.sam.fast.decoder import FastDecoder  # noqa: E402
+from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
 from simclick.prompts import Round, everything  # noqa: E402
 from simclick.testing import check_agent  # noqa: E402
@@ -22,18 +21,13 @@ TOLERANCE = 1e-4
 """Of the largest logit."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def requests(sam: object) -> list[Request]:
     """Return requests of every form on images of several sizes, in a mixed order."""
     sizes = ((60, 90), (200, 150), (128, 128))
-    embeddings = agent(tiny_sam(4)).encode([image(*size) for size in sizes])
+    embeddings = agent(reduced_sam(seed=4)).encode([image(*size) for size in sizes])
     memory = torch.linspace(-3, 3, 32 * 32).reshape(32, 32)
     made = [
         Request(embedding, size, tuple(Round((prompt,)) for prompt in prompts), memory=kept)
@@ -61,7 +55,7 @@ def assert_close(mine: Prediction, official: Prediction) -> None:
 
 @pytest.mark.parametrize("batch", [1, 4, 64])
 def test_mixed_requests_are_answered_as_one_by_one(batch: int) -> None:
-    official, fast = agent(tiny_sam(4)), agent(tiny_sam(4), decoder="fast")
+    official, fast = agent(reduced_sam(seed=4)), agent(reduced_sam(seed=4), decoder="fast")
     fast.batch = batch
     asked = requests(official)
     for mine, theirs in zip(fast.predict(asked), official.predict(asked), strict=True):
@@ -77,7 +71,7 @@ def test_a_batch_is_one_decode(monkeypatch: pytest.MonkeyPatch) -> None:
         return forward(self, images, of, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(FastDecoder, "forward", counted)
-    fast = agent(tiny_sam(4), decoder="fast")
+    fast = agent(reduced_sam(seed=4), decoder="fast")
     fast.batch = 16
     fast.predict(requests(fast))
     assert sizes == [16, 14]
@@ -88,7 +82,7 @@ def test_conforms() -> None:
 
 
 def test_everything_among_other_requests() -> None:
-    official, fast = agent(tiny_sam(4)), agent(tiny_sam(4), decoder="fast")
+    official, fast = agent(reduced_sam(seed=4)), agent(reduced_sam(seed=4), decoder="fast")
     asked = requests(official)[:3]
     asked.insert(1, Request(asked[0].embedding, asked[0].size, (Round((everything(),)),)))
     mine, theirs = fast.predict(asked), official.predict(asked)
@@ -98,7 +92,7 @@ def test_everything_among_other_requests() -> None:
 
 
 def test_a_decoder_of_another_kind_is_refused() -> None:
-    model = tiny_sam()
+    model = reduced_sam()
 
     class Other(type(model.mask_decoder)):  # type: ignore[misc]
         pass

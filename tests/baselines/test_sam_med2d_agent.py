@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,7 @@ SAM_MED2D = os.environ.get("SIMCLICK_SAM_MED2D")
 SMALL: dict[str, Any] = {"image_size": 128, "depth": 2, "channels": 48, "heads": 4, "global_blocks": (1,)}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(seed: int = 0, adapters: bool = True) -> Med2dSam:
