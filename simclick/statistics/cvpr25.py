@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from simclick.errors import ConfigError
 from simclick.statistics.bootstrap import mean_intervals
 from simclick.statistics.measures import CELL, by_protocol
-from simclick.statistics.robustness import subsets
+from simclick.statistics.robustness import places
 from simclick.statistics.summary import DECIMALS, group_codes
 
 __all__ = ["CLICKS", "STATISTICS", "cvpr25_cases", "cvpr25_table"]
@@ -109,14 +109,12 @@ def cvpr25_table(
     cases = cvpr25_cases(episodes, steps, budget, click=click)
     rows: list[dict[str, Any]] = []
     largest = [_LARGEST if name.endswith("_auc") else 1.0 for name in STATISTICS]
-    for values, mine in cases.groupby(list(CELL), sort=True, dropna=False):
-        for subset, name, part in subsets(mine):
-            where = {**dict(zip(CELL, values, strict=True)), "subset": subset, "subset_value": name}
-            numbers = part[list(STATISTICS)].to_numpy(dtype=np.float64)
-            bounds = [(0.0, most) for most in largest]
-            found = mean_intervals(numbers, group_codes(part), bounds=bounds, seed=seed)
-            for statistic, most, interval in zip(STATISTICS, largest, found, strict=True):
-                rows.append({**where, "statistic": statistic, "largest": most, **vars(interval)})
+    for where, part in places(cases, CELL):
+        numbers = part[list(STATISTICS)].to_numpy(dtype=np.float64)
+        bounds = [(0.0, most) for most in largest]
+        found = mean_intervals(numbers, group_codes(part), bounds=bounds, seed=seed)
+        for statistic, most, interval in zip(STATISTICS, largest, found, strict=True):
+            rows.append({**where, "statistic": statistic, "largest": most, **vars(interval)})
     columns = [*CELL, "subset", "subset_value", "statistic", "largest", *_INTERVAL]
     table = pd.DataFrame(rows, columns=columns)
     numeric = ["value", "low", "high"]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from simclick.statistics.bootstrap import mean_intervals
 from simclick.statistics.comparison import corrected, sign_flip
-from simclick.statistics.robustness import dose_area, outcome_tables, subsets
+from simclick.statistics.robustness import dose_area, outcome_tables, places
 from simclick.statistics.summary import group_codes
 
 __all__ = ["fragility_pairs"]
@@ -59,12 +59,9 @@ def fragility_pairs(
     """
     rows: list[dict[str, Any]] = []
     for _, outcomes, table in outcome_tables(episodes, steps, budget):
-        for values, board in table.groupby(_BOARD, sort=True, dropna=False):
-            where = dict(zip(_BOARD, values, strict=True))
-            for subset, name, part in subsets(board):
-                place = {**where, "subset": subset, "subset_value": name}
-                for outcome in outcomes:
-                    rows += [{**place, "outcome": outcome, **row} for row in _pairs(part, outcome, seed)]
+        for place, part in places(table, _BOARD):
+            for outcome in outcomes:
+                rows += [{**place, "outcome": outcome, **row} for row in _pairs(part, outcome, seed)]
     return corrected(pd.DataFrame(rows, columns=list(_COLUMNS)), _FAMILY)
 
 

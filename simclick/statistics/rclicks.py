@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from simclick.errors import ConfigError
 from simclick.statistics.bootstrap import mean_intervals
 from simclick.statistics.measures import CELL, budget_of, episode_table
-from simclick.statistics.robustness import subsets
+from simclick.statistics.robustness import places
 from simclick.statistics.summary import DECIMALS, group_codes
 
 __all__ = ["THRESHOLDS", "decile_of", "first_click_cases", "first_click_table", "rclicks_table"]
@@ -96,10 +96,8 @@ def rclicks_table(
     table = episode_table(mine, their, budget, THRESHOLDS, (1,))
     table = table.assign(trajectory=table["protocol"].map(place))
     rows: list[dict[str, Any]] = []
-    for (agent, digest), of_agent in table.groupby(_AGENT, sort=True):
-        for subset, name, part in subsets(of_agent):
-            where = {"agent": agent, "agent_digest": digest, "subset": subset, "subset_value": name}
-            rows += [{**where, **row} for row in _measures(part, ddof, seed)]
+    for where, part in places(table, _AGENT):
+        rows += [{**where, **row} for row in _measures(part, ddof, seed)]
     return _tidy(rows)
 
 
@@ -210,12 +208,10 @@ def first_click_table(
     cases = first_click_cases(episodes, steps, at=at)
     statistics = ["mean", "sd", "lowest", "highest"]
     rows: list[dict[str, Any]] = []
-    for values, mine in cases.groupby(list(CELL), sort=True, dropna=False):
-        for subset, name, part in subsets(mine):
-            where = {**dict(zip(CELL, values, strict=True)), "subset": subset, "subset_value": name}
-            numbers = part[statistics].to_numpy(dtype=np.float64)
-            found = mean_intervals(numbers, group_codes(part), bounds=[(0.0, 1.0)] * 4, seed=seed)
-            for statistic, interval in zip(statistics, found, strict=True):
-                rows.append({**where, "statistic": statistic, "unit": "dice", **vars(interval)})
+    for where, part in places(cases, CELL):
+        numbers = part[statistics].to_numpy(dtype=np.float64)
+        found = mean_intervals(numbers, group_codes(part), bounds=[(0.0, 1.0)] * 4, seed=seed)
+        for statistic, interval in zip(statistics, found, strict=True):
+            rows.append({**where, "statistic": statistic, "unit": "dice", **vars(interval)})
     columns = [*CELL, "subset", "subset_value", "statistic", "unit", *_INTERVAL]
     return _rounded(pd.DataFrame(rows, columns=columns), ["value", "low", "high"])

@@ -51,8 +51,8 @@ __all__ = [
     "TAIL",
     "dose_area",
     "outcome_tables",
+    "places",
     "robustness_table",
-    "subsets",
 ]
 
 LEAST_BASE = 0.1
@@ -127,13 +127,10 @@ def robustness_table(
     """
     rows: list[dict[str, Any]] = []
     for limit, outcomes, table in outcome_tables(episodes, steps, budget):
-        for values, mine in table.groupby(_AGENT, sort=True, dropna=False):
-            where = dict(zip(_AGENT, values, strict=True))
-            for subset, name, part in subsets(mine):
-                place = {**where, "subset": subset, "subset_value": name}
-                for outcome in outcomes:
-                    rows += [{**place, "outcome": outcome, **row} for row in _levels(part, outcome, seed)]
-                rows += [{**place, "outcome": "episode", **row} for row in _episodes(part, limit, seed)]
+        for place, part in places(table, _AGENT):
+            for outcome in outcomes:
+                rows += [{**place, "outcome": outcome, **row} for row in _levels(part, outcome, seed)]
+            rows += [{**place, "outcome": "episode", **row} for row in _episodes(part, limit, seed)]
     found = pd.DataFrame(rows, columns=list(_COLUMNS))
     numbers = ["value", "low", "high"]
     found[numbers] = found[numbers].astype(np.float64).round(DECIMALS)
@@ -153,13 +150,19 @@ def outcome_tables(
         yield limit, [*dict.fromkeys([f"dice@{first}", f"dice@{limit}"]), "area"], table
 
 
-def subsets(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield ``(subset, subset_value, rows)``: all, and each data set where there are several."""
-    yield "all", "", table
-    names = sorted(table["dataset"].unique())
-    if len(names) > 1:
-        for name in names:
-            yield "dataset", str(name), table[table["dataset"] == name]
+def places(table: pd.DataFrame, by: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield each group of a table by some columns, and its parts: where they belong, and their rows.
+
+    The parts, in the columns ``subset`` and ``subset_value``: all rows, and each data set where the group has
+    several.
+    """
+    for values, mine in table.groupby(list(by), sort=True, dropna=False):
+        where = dict(zip(by, values, strict=True))
+        yield {**where, "subset": "all", "subset_value": ""}, mine
+        names = sorted(mine["dataset"].unique())
+        for name in names if len(names) > 1 else ():
+            part = mine[mine["dataset"] == name]
+            yield {**where, "subset": "dataset", "subset_value": str(name)}, part
 
 
 def dose_area(drops: _Float, levels: _Float) -> _Float:
