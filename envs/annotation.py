@@ -15,7 +15,7 @@ from simclick import registry
 from simclick.agent import Agent, Embedding, Request
 from simclick.case import Case
 from simclick.envs.segmentation import frame, read_only_copy
-from simclick.envs.stage import Stage, checked_level, checked_options, checked_repeat
+from simclick.envs.stage import Series, Stage, checked_options
 from simclick.envs.window import Window
 from simclick.episode import Episode
 from simclick.errors import ConfigError
@@ -96,9 +96,7 @@ class AnnotationEnv(gym.Env[dict[str, Any], ArrayLike]):
         if "click" not in self.agent.info.accepts:
             raise ConfigError(f"agent {self.agent.info.name!r} takes no clicks: nothing to learn here")
         self._stage = Stage(case, protocol)
-        self._level = checked_level(level, self._stage.protocol)
-        self._first_repeat = self._repeat = checked_repeat(repeat)
-        self._rules = self._stage.rules(seed=0)
+        self._series = Series(self._stage, level, repeat)
         self._episode: Episode | None = None
         self._embedding: Embedding | None = None
         self._memory: Any = None
@@ -121,12 +119,8 @@ class AnnotationEnv(gym.Env[dict[str, Any], ArrayLike]):
         """Start an episode; see the class for `seed` and ``options["case"]``."""
         options_ = checked_options(options, ("case",))
         super().reset(seed=seed)
-        if seed is not None:
-            self._rules = self._stage.rules(seed)
-            self._repeat = self._first_repeat
-        ground = self._stage.ground(self._stage.pick(options_, self.np_random))
-        self._episode = episode = Episode(ground, self._rules, self._level, self._repeat)
-        self._repeat += 1
+        case = self._stage.pick(options_, self.np_random)
+        self._episode = episode = self._series.begin(seed, case)
         self._release()
         self._over = False
         info = {"image": read_only_copy(episode.case.image), "case_id": episode.case.case_id}

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from simclick.case import Case
 from simclick.envs.observation import as_masks
 from simclick.envs.rendering import draw
-from simclick.envs.stage import Stage, checked_level, checked_options, checked_repeat, facts
+from simclick.envs.stage import Series, Stage, checked_options, facts
 from simclick.envs.window import Window
 from simclick.episode import Episode, ask
 from simclick.protocol import Protocol
@@ -121,10 +121,8 @@ class SegmentationEnv(gym.Env[dict[str, Any], ArrayLike]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError(f"render_mode={render_mode!r} must be None, 'human' or 'rgb_array'")
         self._stage = Stage(case, protocol)
-        self._level = checked_level(level, self._stage.protocol)
-        self._first_repeat = self._repeat = checked_repeat(repeat)
+        self._series = Series(self._stage, level, repeat)
         self._training = training
-        self._rules = self._stage.rules(seed=0)
         self._episode: Episode | None = None
         self._over = True
         self._window: Window | None = None
@@ -138,12 +136,8 @@ class SegmentationEnv(gym.Env[dict[str, Any], ArrayLike]):
         """Start an episode; see the class for `seed` and ``options["case"]``."""
         options_ = checked_options(options, ("case",))
         super().reset(seed=seed)
-        if seed is not None:
-            self._rules = self._stage.rules(seed)
-            self._repeat = self._first_repeat
-        ground = self._stage.ground(self._stage.pick(options_, self.np_random))
-        self._episode = episode = Episode(ground, self._rules, self._level, self._repeat)
-        self._repeat += 1
+        case = self._stage.pick(options_, self.np_random)
+        self._episode = episode = self._series.begin(seed, case)
         self._over = False
         if episode.status == "running":
             ask([episode])

@@ -14,7 +14,7 @@ from simclick.envs.observation import Layout
 from simclick.episode import Episode, Ground, Rules
 from simclick.protocol import Protocol, load_protocol
 
-__all__ = ["Stage", "checked_level", "checked_options", "checked_repeat", "facts"]
+__all__ = ["Series", "Stage", "checked_level", "checked_options", "checked_repeat", "facts"]
 
 
 class Stage:
@@ -71,6 +71,39 @@ class Stage:
         if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < n:
             raise ValueError(f"options['case']={index!r} must be a whole number from 0 to {n - 1}")
         return int(index)
+
+
+class Series:
+    """The episodes of an environment: a repeat after another; a seed starts anew.
+
+    Args:
+        stage: Where they play.
+        level: Noise level, ≥ 0.
+        repeat: The first repeat, from 0.
+
+    Raises:
+        ValueError: When an argument is out of range.
+    """
+
+    def __init__(self, stage: Stage, level: float, repeat: int) -> None:
+        self._stage = stage
+        self._level = checked_level(level, stage.protocol)
+        self._first = self._next = checked_repeat(repeat)
+        self._rules = stage.rules(seed=0)
+
+    def begin(self, seed: int | None, case: int) -> Episode:
+        """Return the next episode.
+
+        Args:
+            seed: What keys its draws and those of the episodes after it; None: as before.
+            case: Index of the case.
+        """
+        if seed is not None:
+            self._rules = self._stage.rules(seed)
+            self._next = self._first
+        episode = Episode(self._stage.ground(case), self._rules, self._level, self._next)
+        self._next += 1
+        return episode
 
 
 def facts(episode: Episode, training: bool) -> dict[str, Any]:
