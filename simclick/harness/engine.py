@@ -26,7 +26,8 @@ from simclick.datasets.base import Dataset
 from simclick.episode import Rules
 from simclick.errors import ConfigError
 from simclick.harness.commits import GroupCommit
-from simclick.harness.embeddings import EmbeddingCache, Encoder, Encodes, settle
+from simclick.harness.embedding_cache import EmbeddingCache
+from simclick.harness.encoding import Encoder, Encodes, settle
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import Block, Plan
 from simclick.harness.records import Rows

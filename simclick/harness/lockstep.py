@@ -22,7 +22,7 @@ from simclick.case import Case
 from simclick.datasets.base import Dataset
 from simclick.episode import Episode, Ground, Rules, ask
 from simclick.errors import AgentError, DataError
-from simclick.harness.embeddings import Encoder
+from simclick.harness.encoding import Encoder
 from simclick.harness.plan import Block
 from simclick.harness.records import Rows, mask_sha256
 from simclick.harness.select import select

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from simclick.agent import AgentInfo
-from simclick.harness.embeddings import settle
+from simclick.harness.encoding import settle
 from simclick.harness.engine import Engine
 from simclick.harness.plan import Plan, PlannedCase, make_plan
 from simclick.harness.provenance import now, provenance

@@ -15,7 +15,8 @@ from test_sam import SEQUENCES, agent, image  # noqa: E402
 
 from simclick.agent import Request  # noqa: E402
 from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
-from simclick.harness.embeddings import EmbeddingCache, Encoder, Encodes  # noqa: E402
+from simclick.harness.embedding_cache import EmbeddingCache  # noqa: E402
+from simclick.harness.encoding import Encoder, Encodes  # noqa: E402
 from simclick.prompts import Round  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

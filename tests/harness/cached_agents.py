@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simclick.agent import Agent, AgentInfo, Embedding, Prediction, Request
-from simclick.harness.embeddings import EmbeddingCache, Entry
+from simclick.harness.embedding_cache import EmbeddingCache, Entry
 
 DIFFERENT = 20
 """Entries that `write_entries` writes in turn."""

@@ -22,7 +22,7 @@ import uuid
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,9 @@ import filelock
 import numpy as np
 from numpy.typing import NDArray
 
-from simclick.agent import Agent, Embedding
-from simclick.errors import AgentError, ConfigError
+from simclick.errors import ConfigError
 
-__all__ = ["EmbeddingCache", "Encoder", "Encodes", "Entry", "settle"]
+__all__ = ["EmbeddingCache", "Entry", "narrowed"]
 
 _FOLDER = "embeddings-v1"
 """All that the cache makes or removes lies below this: the folder given may hold other things."""
@@ -67,25 +66,6 @@ class Entry:
         """The entry's file name without suffix, a SHA-256."""
         content = [_LAYOUT, self.image, self.encoder, self.fp16]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Encodes:
-    """How images came by their embeddings.
-
-    Attributes:
-        read: Taken from the cache.
-        encoded: Encoded by the agent.
-    """
-
-    read: int = 0
-    encoded: int = 0
-
-    def __add__(self, other: Encodes) -> Encodes:
-        return Encodes(self.read + other.read, self.encoded + other.encoded)
-
-    def __sub__(self, other: Encodes) -> Encodes:
-        return Encodes(self.read - other.read, self.encoded - other.encoded)
 
 
 class EmbeddingCache:
@@ -230,86 +210,7 @@ class EmbeddingCache:
             warnings.warn(f"the embedding cache {self.folder.parent} cannot be used: {error}", stacklevel=3)
 
 
-class Encoder:
-    """Encodes images for an agent, through a cache where there is one and the agent takes part.
-
-    Args:
-        agent: The agent.
-        cache: The cache, or None.
-        fp16: Keep embeddings in half precision. Then all embeddings are rounded, those just made as well,
-            so that rows do not depend on what the cache held; `settle` makes the agent's digest say so.
-
-    Attributes:
-        done: How images came by their embeddings so far.
-    """
-
-    def __init__(self, agent: Agent, cache: EmbeddingCache | None = None, fp16: bool = False) -> None:
-        self.agent = agent
-        self.done = Encodes()
-        self._fp16 = fp16
-        self._cache = cache
-        self._digest = None if cache is None else agent.encoder_digest()
-
-    @property
-    def cached(self) -> bool:
-        """Whether the cache is used: there is one, and the agent says what its encoder is."""
-        return self._digest is not None
-
-    def encode(self, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, Embedding]:
-        """Return an embedding of every image, those of the cache and the agent's own.
-
-        Args:
-            images: UInt8[H, W, 3] by `simclick.case.Case.image_sha256`.
-
-        Raises:
-            AgentError: When the agent returns another number of embeddings.
-            Exception: What the agent raises.
-        """
-        found = {name: e for name, image in images.items() if (e := self._read(name, image)) is not None}
-        missing = [name for name in images if name not in found]
-        made = list(self.agent.encode([images[name] for name in missing])) if missing else []
-        if len(made) != len(missing):
-            raise AgentError(f"encode returned {len(made)} embeddings for {len(missing)} images")
-        for name, embedding in zip(missing, made, strict=True):
-            found[name] = self._keep(name, images[name], embedding)
-        self.done += Encodes(len(images) - len(missing), len(missing))
-        return {name: found[name] for name in images}
-
-    def _read(self, image_sha256: str, image: NDArray[np.uint8]) -> Embedding | None:
-        if self._cache is None or self._digest is None:
-            return None
-        entry = Entry(image_sha256, self._digest, self._fp16)
-        arrays = self._cache.read(entry)
-        if arrays is None:
-            return None
-        try:
-            return self.agent.unpack_embedding(image, arrays)
-        except (KeyError, TypeError, ValueError):  # not what the agent packs today
-            self._cache.remove(entry)
-            return None
-
-    def _keep(self, image_sha256: str, image: NDArray[np.uint8], embedding: Embedding) -> Embedding:
-        if self._cache is None or self._digest is None:
-            return embedding
-        arrays = self.agent.pack_embedding(embedding)
-        self._cache.write(Entry(image_sha256, self._digest, self._fp16), arrays)
-        if not self._fp16:
-            return embedding
-        embedding.release()
-        rounded = {name: _narrowed(array).astype(array.dtype) for name, array in arrays.items()}
-        return self.agent.unpack_embedding(image, rounded)
-
-
-def settle(agent: Agent, fp16: bool) -> None:
-    """Let the agent's settings, and so its digest, say that its embeddings are kept in half precision.
-
-    Nothing changes where they are not, or where the agent takes no part in the cache.
-    """
-    if fp16 and agent.encoder_digest() is not None:
-        agent.info = replace(agent.info, settings={**agent.info.settings, "embeddings": "fp16"})
-
-
-def _narrowed(array: NDArray[Any]) -> NDArray[Any]:
+def narrowed(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array in half precision; as it is where it holds no numbers of more, or they do not fit."""
     if array.dtype not in (np.float32, np.float64):
         return array
@@ -322,7 +223,7 @@ def _packed(entry: Entry, arrays: Arrays) -> bytes:
     """Return an entry's file: what it is found by and a hash of its arrays go with it."""
     from safetensors.numpy import save
 
-    kept = {name: np.asarray(_narrowed(a) if entry.fp16 else a, order="C") for name, a in arrays.items()}
+    kept = {name: np.asarray(narrowed(a) if entry.fp16 else a, order="C") for name, a in arrays.items()}
     dtypes = json.dumps({name: array.dtype.str for name, array in arrays.items()})
     about = {**_about(entry), "dtypes": dtypes, "sha256": _sha256(kept, dtypes)}
     data: bytes = save(kept, metadata=about)
