@@ -28,14 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from simclick.statistics.bootstrap import (
-    RESAMPLES,
-    percentile_interval,
-    resampled_groups,
-    resampled_means,
-)
+from simclick.statistics.bootstrap import percentile_interval
 from simclick.statistics.crossing import crossing_interval, overtaking
 from simclick.statistics.ranking import kendall_tau_b
+from simclick.statistics.resampling import RESAMPLES, resampled_groups, resampled_means
 from simclick.statistics.variance import COMPONENTS, components, reliability, variance_intervals
 
 Floats = NDArray[np.float64]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import RESAMPLES, resampled_groups
+from simclick.statistics.resampling import RESAMPLES, resampled_groups
 
 __all__ = ["ALPHA", "Pair", "Place", "bootstrap_ranks", "places", "tie_letters"]
 

@@ -17,9 +17,10 @@ from simclick.agent_info import check_info, refuse_shipped_name
 from simclick.baselines.options import number, whole
 from simclick.baselines.process import child, wire
 from simclick.baselines.process import preparing as prepared
-from simclick.baselines.process.child import Child, ChildError, Log, Start
+from simclick.baselines.process.child import Child, ChildError, Start
 from simclick.baselines.process.guard import guard_memory
 from simclick.baselines.process.identity import named_command, plain_paths, portable, public_options
+from simclick.baselines.process.log import Log
 from simclick.baselines.process.place import Place
 from simclick.errors import AgentError, ConfigError
 from simclick.texts import plain

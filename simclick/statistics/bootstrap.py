@@ -24,16 +24,14 @@ misses is left out of that resample.
 There is no interval, and `Interval.note` says why, under 8 groups, and where no group differs from
 another.
 
-The resamples depend on G and a seed alone, so that every measure meets the same ones. They come from
-raw 64-bit words (`simclick.seeding`): the same on every machine.
+The resamples are those of `simclick.statistics.resampling`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import combinations_with_replacement
 from typing import Any, TypeAlias
 
@@ -41,18 +39,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.seeding import words_of
+from simclick.statistics.resampling import RESAMPLES, resampled_groups
 
 __all__ = [
     "MIN_GROUPS",
     "MIN_STRATUM",
-    "RESAMPLES",
     "Interval",
     "mean_intervals",
     "median_interval",
     "percentile_interval",
-    "resampled_groups",
-    "resampled_means",
     "studentised_bootstrap",
 ]
 
@@ -62,12 +57,7 @@ MIN_GROUPS = 8
 MIN_STRATUM = 2
 """A stratum with fewer groups than this gives a mean over strata no interval."""
 
-RESAMPLES = 1999
-"""One less than a multiple of 40, so that the percentiles are order statistics."""
-
 _LEVEL = 0.95
-_BLOCK = 2**21  # entries of a block of resamples: 16 MiB
-_KEPT = 2**19  # larger sets of resamples are made anew each time
 
 _Float: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = Sequence[Any] | NDArray[Any]
@@ -371,46 +361,3 @@ def _quantiles(t: _Float, symmetric: bool) -> tuple[_Float, _Float]:
     tail = round((b + 1) * (1 - _LEVEL) / 2)
     ordered = np.sort(t, axis=0)
     return ordered[tail - 1], ordered[b - tail]
-
-
-def resampled_groups(g: int, resamples: int, seed: int) -> Iterator[_Float]:
-    """Yield blocks of resamples, Float64[b, g]: how often each group was drawn."""
-    if g * resamples <= _KEPT:
-        yield _kept(g, resamples, seed)
-        return
-    yield from _drawn(g, resamples, seed)
-
-
-def resampled_means(
-    values: _Float, groups: NDArray[np.int64], resamples: int = RESAMPLES, seed: int = 0
-) -> _Float:
-    """Return the means over cases in each resample of whole groups, Float64[B, ...].
-
-    Args:
-        values: Float64[n, ...], without NaN.
-        groups: Int64[n], the number of each case's group, from 0 without gaps.
-        resamples: Number of resamples.
-        seed: Their seed.
-    """
-    g = int(groups.max()) + 1
-    sums = np.zeros((g, int(np.prod(values.shape[1:], dtype=np.int64))))
-    np.add.at(sums, groups, values.reshape(len(values), -1))
-    counts = np.bincount(groups, minlength=g).astype(np.float64)
-    means = [(w @ sums) / (w @ counts)[:, None] for w in resampled_groups(g, resamples, seed)]
-    return np.concatenate(means).reshape(-1, *values.shape[1:])
-
-
-@lru_cache(maxsize=32)
-def _kept(g: int, resamples: int, seed: int) -> _Float:
-    return np.concatenate(list(_drawn(g, resamples, seed)))
-
-
-def _drawn(g: int, resamples: int, seed: int) -> Iterator[_Float]:
-    """Draw g groups out of g per resample: ``floor(top 32 bits of a word * g / 2^32)``."""
-    words = words_of("group bootstrap", seed, g)
-    step = max(1, _BLOCK // g)
-    for start in range(0, resamples, step):
-        b = min(step, resamples - start)
-        picks = ((words.words(b * g) >> np.uint64(32)) * np.uint64(g)) >> np.uint64(32)
-        cells = picks.astype(np.int64).reshape(b, g) + g * np.arange(b)[:, None]
-        yield np.bincount(cells.ravel(), minlength=b * g).reshape(b, g).astype(np.float64)

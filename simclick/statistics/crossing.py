@@ -18,13 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import (
-    Interval,
-    mean_intervals,
-    percentile_interval,
-    resampled_means,
-)
+from simclick.statistics.bootstrap import Interval, mean_intervals, percentile_interval
 from simclick.statistics.measures import by_protocol
+from simclick.statistics.resampling import resampled_means
 from simclick.statistics.summary import DECIMALS, group_codes
 
 __all__ = ["crossing_interval", "crossing_table", "difference_curves", "overtaking"]

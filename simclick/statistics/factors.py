@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import MIN_GROUPS, RESAMPLES, resampled_groups
+from simclick.statistics.bootstrap import MIN_GROUPS
+from simclick.statistics.resampling import RESAMPLES, resampled_groups
 from simclick.statistics.summary import DECIMALS
 
 __all__ = ["factor_table"]

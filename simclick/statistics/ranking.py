@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import percentile_interval, resampled_means
+from simclick.statistics.bootstrap import percentile_interval
 from simclick.statistics.measures import episode_table
+from simclick.statistics.resampling import resampled_means
 from simclick.statistics.summary import DECIMALS, group_codes
 
 __all__ = ["CONDITION", "Sensitivity", "kendall_tau_b", "ranking_sensitivity"]

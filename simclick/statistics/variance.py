@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from simclick.statistics.bootstrap import MIN_GROUPS, RESAMPLES, resampled_groups
+from simclick.statistics.bootstrap import MIN_GROUPS
 from simclick.statistics.jackknife import jackknife_interval
 from simclick.statistics.measures import episode_table
+from simclick.statistics.resampling import RESAMPLES, resampled_groups
 from simclick.statistics.summary import DECIMALS, group_codes
 
 __all__ = ["COMPONENTS", "components", "reliability", "variance_intervals", "variance_table"]

@@ -16,7 +16,7 @@ if os.name != "posix":
 from process_methods import masks_of, question
 
 from simclick.agent import Request
-from simclick.baselines.process.child import Log
+from simclick.baselines.process.log import Log
 from simclick.errors import AgentError
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simclick.leaderboard.ranking import Pair, bootstrap_ranks, places, tie_letters
-from simclick.statistics.bootstrap import RESAMPLES, resampled_groups
+from simclick.statistics.resampling import RESAMPLES, resampled_groups
 
 
 def test_rank_intervals_of_a_board_worked_out_by_hand() -> None:

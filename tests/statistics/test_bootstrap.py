@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simclick.statistics import bootstrap
+from simclick.statistics import resampling
 from simclick.statistics.bootstrap import mean_intervals, median_interval, studentised_bootstrap
 
 
@@ -20,7 +20,7 @@ def clustered(seed, n_groups=12, columns=1):
 
 
 def draws(n_groups, resamples, seed=0):
-    return np.concatenate(list(bootstrap._drawn(n_groups, resamples, seed)))
+    return np.concatenate(list(resampling._drawn(n_groups, resamples, seed)))
 
 
 def naive(values, groups, strata=None, symmetric=False, resamples=1999):
@@ -120,8 +120,8 @@ def test_resamples_are_pinned():
 def test_blocks_of_resamples_change_nothing(monkeypatch):
     values, groups = clustered(9, n_groups=40)
     whole = studentised_bootstrap(values[:, 0], groups)
-    monkeypatch.setattr(bootstrap, "_BLOCK", 1000)
-    monkeypatch.setattr(bootstrap, "_KEPT", 0)
+    monkeypatch.setattr(resampling, "_BLOCK", 1000)
+    monkeypatch.setattr(resampling, "_KEPT", 0)
     parts = studentised_bootstrap(values[:, 0], groups)
     assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), rel=1e-12)
 
