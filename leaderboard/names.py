@@ -20,10 +20,12 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HA
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 """Letters and symbols of no width or no ink."""
 _ALIKE = str.maketrans(
-    "аеорсхуіѕԁһјԝԛкмтнвгьαορνικτυωεχγıɡɑℓ",
-    "aeopcxyisdhjwqkmthbrbaopviktuwexyigal",
+    "аеорсхуіѕԁһјԝԛкмтнвгьαορνικτυωεχγıɡɑℓᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
+    "aeopcxyisdhjwqkmthbrbaopviktuwexyigalabcdefghijklmnoprstuvwyz",
 )
-"""Small letters of other scripts that look like Latin ones."""
+"""Small letters of other scripts, and small capitals, that look like Latin small letters."""
+_OTHERS = frozenset({"medsam2"})
+"""Published methods that are no version of an agent of ours, though their names say so."""
 _VERSION = re.compile(r"(v|version)?\d*")
 
 
@@ -48,11 +50,13 @@ def shipped_name(name: str) -> str | None:
 
     Compared are letters and digits: after NFKC, in small letters, without accents, spaces and marks, letters
     that look like Latin ones as these; a version at the end, set off from the rest, is left out. So
-    ``Disc``, ``graph-cut 2`` and ``Graph Cut (v3)`` are taken for ours, ``MedSAM2`` and ``disc net`` are not.
+    ``Disc``, ``graph-cut 2`` and ``Graph Cut (v3)`` are taken for ours, ``MedSAM-2`` and ``disc net`` not.
     """
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
     plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_ALIKE)
     words = re.findall(r"[^\W_]+", plain)
+    if "".join(words) in _OTHERS:
+        return None
     ours = {re.sub(r"[^a-z0-9]", "", agent): agent for agent in sorted(AGENTS) if agent not in OPEN}
     for end in range(len(words), 0, -1):
         if all(_VERSION.fullmatch(word) for word in words[end:]) and (
