@@ -52,15 +52,14 @@ class Ground:
         # A mask is compared with the truth only where there is some.
         x0, y0, x1, y1 = bounding_box(self._truth) or (0, 0, -1, -1)
         self._box = slice(y0, y1 + 1), slice(x0, x1 + 1)
-        self._inside = np.ascontiguousarray(self._truth[self._box]).view(_BYTE)
+        self._inside = np.ascontiguousarray(self._truth[self._box])
 
     def overlap(self, mask: NDArray[np.bool_]) -> tuple[int, int]:
         """Return ``(|mask ∩ truth|, |mask|)`` in pixels, ignored pixels left out. Bool[H, W]."""
         counted = mask if self._counts is None else mask & self._counts
-        both = 0
-        if self.area:
-            both = cv2.countNonZero(cv2.bitwise_and(mask.view(_BYTE)[self._box], self._inside))
-        return both, cv2.countNonZero(counted.view(_BYTE))
+        # NumPy's "and": a true byte of a view need not be 1, and OpenCV's is one of bits.
+        both = mask[self._box] & self._inside
+        return cv2.countNonZero(both.view(_BYTE)), cv2.countNonZero(counted.view(_BYTE))
 
     def dice(self, mask: NDArray[np.bool_]) -> float:
         """Return the Dice of a mask, ignored pixels left out."""

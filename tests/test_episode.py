@@ -159,7 +159,7 @@ def _centre() -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("order", ["C", "F", "flipped"])
+@pytest.mark.parametrize("order", ["C", "F", "flipped", "bytes"])
 def test_overlap_counts_every_pixel_that_counts(seed: int, order: str) -> None:
     random = np.random.default_rng(seed)
     truth = np.zeros((19, 23), dtype=np.bool_)
@@ -169,7 +169,13 @@ def test_overlap_counts_every_pixel_that_counts(seed: int, order: str) -> None:
     image = np.zeros((*truth.shape, 3), np.uint8)
     ground = Ground(Case("0", "d", image, truth, "g", "", "", ignore=ignore))
     mask = random.random(truth.shape) < 0.5
-    mask = mask[::-1, ::-1] if order == "flipped" else np.asarray(mask, order=order)  # type: ignore[call-overload]
+    forms = {
+        "C": mask,
+        "F": np.asfortranarray(mask),
+        "flipped": mask[::-1, ::-1],
+        "bytes": (mask.astype(np.uint8) * 2).view(np.bool_),  # as of a label map: true is any byte but 0
+    }
+    mask = forms[order]
     counts = np.ones(truth.shape, bool) if ignore is None else ~ignore
     assert ground.overlap(mask) == (int((mask & truth & counts).sum()), int((mask & counts).sum()))
     assert ground.area == int((truth & counts).sum())
