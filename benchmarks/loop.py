@@ -6,36 +6,34 @@ Both loops get the same probability maps for the same masks and threshold them; 
 loop is its `evaluate_sample`: next click, threshold, IoU. Ours is a whole block of the engine: next click,
 threshold, choice, Dice and IoU, hash of the mask, rows, Arrow tables. What RITM's loop has no counterpart of
 stands apart: the check that a case is still what was planned (once per case; RITM's sample is loaded before
-its loop, too), and the commit to disk (which a run does beside the next block). Without RITM's code only our
-times are shown.
+its loop, too), and the commit to disk (which a run does beside the next block). Without RITM's code the peer
+is its rule in plain NumPy and OpenCV, and the output says so.
 
-RITM's loop runs with OpenCV's own number of threads, and with one. Ours runs in one process with one thread,
-and in as many workers as there are cores, as `engine.workers=` does. So there are three ratios: with each
-program's defaults, with one core each, with all cores each.
+*Episode*: the click, the threshold and the scores alone, which is what RITM's loop does, too. *With records*:
+all of the above. Ours runs in one thread, as in a run, whose workers take the other cores. RITM's loop runs
+twice: with OpenCV's own number of threads, and on one core, there with OpenCV's IPP or without it, whichever is
+faster.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from timing import Result, Table, arguments, typical
-from workload import STEPS, Mask, converging, disc, masks, resized, ritm
+from workload import STEPS, Mask, converging, disc, masks, plain_peer, resized, ritm
 
 from simclick.agent import Agent, AgentInfo, Prediction, Request
 from simclick.case import Case
 from simclick.datasets.base import Dataset, DatasetInfo
-from simclick.episode import Rules
+from simclick.episode import Episode, Ground, Rules, ask
 from simclick.harness.engine import numeric_threads
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import make_plan
@@ -105,7 +103,7 @@ class Block:
 
     def __init__(self, truth: Mask, maps: Maps) -> None:
         protocol = load_protocol("noc-v1").with_overrides({"surface_at": []})
-        agent, self.dataset = Scripted(maps), OneCase(truth)
+        agent, self.dataset, self.maps = Scripted(maps), OneCase(truth), maps
         self.plan = make_plan(agent, self.dataset, protocol)
         self.lockstep = Lockstep(agent, self.dataset, Rules(protocol, 0))
 
@@ -114,6 +112,13 @@ class Block:
         for name in ("prompts", "steps", "episodes"):
             rows.table(name)
         return rows.count("steps")
+
+    def alone(self) -> int:
+        """Run the episode without agent, choice and records; return its number of steps."""
+        episode = Episode(Ground(self.dataset.case), self.lockstep.rules)
+        while episode.status == "running" and ask([episode])[0] is not None:
+            episode.answer(self.maps[episode.step - 1] > 0.49)
+        return episode.step
 
     def check(self) -> float:
         """Return the milliseconds per step that the check of the case takes."""
@@ -160,42 +165,28 @@ def theirs(evaluation: Any, truth: Mask, maps: Maps) -> Callable[[], int]:
     return run
 
 
-class Workers:
-    """Processes that run our blocks side by side, one on each core."""
+def plain(truth: Mask, maps: Maps) -> Callable[[], int]:
+    """Return the same by its rule, written plainly."""
 
-    def __init__(self) -> None:
-        self.n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self.n, context, _start_worker, (context.Barrier(self.n),))
+    def run() -> int:
+        click, mask = plain_peer(truth), np.zeros_like(truth)
+        scores = []
+        for probabilities in maps:
+            click(mask)
+            mask = probabilities > 0.49
+            scores.append((truth & mask).sum() / (truth | mask).sum())
+        return len(scores)
 
-    def timed(self, truths: Sequence[Mask], repeats: int) -> list[float]:
-        """Return the milliseconds per step of all workers together, for each mask."""
-        jobs = [self._pool.submit(_work, truths, repeats) for _ in range(self.n)]
-        return [mean(times) / self.n for times in zip(*(job.result() for job in jobs), strict=True)]
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.shutdown()
+    return run
 
 
-_together: Any = None
-"""A worker's barrier: all begin a mask at the same time."""
-
-
-def _start_worker(barrier: object) -> None:
-    global _together
-    _together = barrier
-    cv2.setNumThreads(1)
-
-
-def _work(truths: Sequence[Mask], repeats: int) -> list[float]:
+def on_one_core(function: Callable[[], int], repeats: int) -> float:
+    """Return `timed` of a function that uses OpenCV, with one thread: with IPP or without, the faster."""
     found = []
-    for seed, truth in enumerate(truths):
-        block = Block(truth, converging(truth, seed))
-        block()
-        _together.wait()
-        found.append(timed(block, repeats))
-    return found
+    for ipp in (False, True):
+        cv2.ipp.setUseIPP(ipp)
+        found.append(timed(function, repeats))
+    return min(found)
 
 
 def main() -> None:
@@ -203,54 +194,46 @@ def main() -> None:
     options = arguments(__doc__, masks=True).parse_args()
     evaluation = ritm(options.ritm) if options.ritm else None
     name, some = masks(options.masks)
-    result, workers, threads = Result("loop"), Workers(), cv2.getNumThreads()
+    result, threads = Result("loop"), cv2.getNumThreads()
+    peer = "RITM" if evaluation else "plain"
     table = result.table(
         f"Milliseconds per click, medians of {options.repeats}",
-        *("masks", "RITM", "RITM, 1 thread", "ours", "ratio", "ratio, 1 core each"),
-        *(f"ours, {workers.n} workers", "ratio, all cores each", "check", "commit"),
+        *("masks", peer, f"{peer}, 1 core", "episode", "ratio", "ratio, 1 core each"),
+        *("with records", "ratio", "ratio, 1 core each", "check", "commit"),
         note=f"Typical: {len(some)} {name}, {STEPS} converging predictions; large: a disc of 41 %. A ratio "
-        f"is the median over masks. RITM: its evaluate_sample, OpenCV with {threads} threads; ours: one. "
-        "Check: that the case is what was planned, once per case; commit: of one block, which a run does "
-        "beside the next." + ("" if options.ritm else " RITM's loop was not measured (no --ritm)."),
+        f"is the median over masks. "
+        + ("RITM: its evaluate_sample" if evaluation else "Plain: RITM's rule, written plainly (no --ritm)")
+        + f"; OpenCV with {threads} threads, or one core. Ours: one thread. Check: that the case is what was "
+        "planned, once per case; commit: of one block, which a run does beside the next.",
     )
     for size in (256, 512, 1024):
         for kind in ("typical", "large"):
             truths = [resized(m, size) for m in some] if kind == "typical" else [disc(size)]
-            line(table, evaluation, f"{kind} {size}²", truths, options.repeats, workers)
-    workers.close()
+            line(table, evaluation, f"{kind} {size}²", truths, options.repeats)
     result.save(options.json)
 
 
-def line(
-    table: Table, evaluation: Any, label: str, truths: Sequence[Mask], repeats: int, workers: Workers
-) -> None:
+def line(table: Table, evaluation: Any, label: str, truths: Sequence[Mask], repeats: int) -> None:
     """Measure one row of the table."""
-    threads = cv2.getNumThreads()
-    many, one, own, check, commit = [], [], [], [], []
+    many, one, bare, own, check, commit = [], [], [], [], [], []
     for seed, truth in enumerate(truths):
         maps = converging(truth, seed)
-        if evaluation is not None:
-            many.append(timed(theirs(evaluation, truth, maps), repeats))
+        peer = theirs(evaluation, truth, maps) if evaluation is not None else plain(truth, maps)
         block = Block(truth, maps)
+        many.append(timed(peer, repeats))
         with numeric_threads(1):
-            if evaluation is not None:
-                one.append(timed(theirs(evaluation, truth, maps), repeats))
+            one.append(on_one_core(peer, repeats))
+            bare.append(timed(block.alone, repeats))
             own.append(timed(block, repeats))
             check.append(block.check())
             commit.append(block.commit())
-    assert cv2.getNumThreads() == threads
-    together = workers.timed(truths, repeats)
 
-    def shown(times: Sequence[float], digits: int) -> str:
-        return f"{median(times):.{digits}f}" if times else "-"
+    def compared(ours: Sequence[float]) -> list[str]:
+        ratios = [median(a / b for a, b in zip(theirs, ours, strict=True)) for theirs in (many, one)]
+        return [f"{median(ours):.3f}", *(f"{ratio:.1f}x" for ratio in ratios)]
 
-    def ratio(peer: Sequence[float], mine: Sequence[float]) -> str:
-        return f"{median(a / b for a, b in zip(peer, mine, strict=True)):.1f}x" if peer else "-"
-
-    table.add(
-        *(label, shown(many, 2), shown(one, 2), shown(own, 3), ratio(many, own), ratio(one, own)),
-        *(shown(together, 3), ratio(many, together), shown(check, 3), shown(commit, 3)),
-    )
+    rest = (f"{median(check):.3f}", f"{median(commit):.3f}")
+    table.add(label, f"{median(many):.2f}", f"{median(one):.2f}", *compared(bare), *compared(own), *rest)
 
 
 if __name__ == "__main__":

@@ -187,13 +187,16 @@ def compare(result: Result, name: str, model: Sam, case: Case, options: argparse
     """Measure one network both ways, and add its rows."""
     device = options.device
     predictor, plain = SamPredictor(model.to(device)), agent_of(model, device, "torch")
-    predictor.set_image(case.image)  # warm
     cells = list(protocol().cells())
+    sequential_episode(predictor, plain, case, cells[0], device)  # warm: the click's kernel as well
     some = spread(cells, options.episodes)
     ways = [
         ("official decoder", plain),
         ("fast decoder", agent_of(model, device, "fast")),
     ]
+    for _, agent in ways:
+        (embedding,) = agent.encode([case.image])
+        agent.predict([Request(embedding, case.size, (Round((click(1, 1),)),))] * agent.batch)
     encodes, rests, hashes, dices = [], [], {}, {}
     times: dict[str, list[float]] = {label: [] for label, _ in ways}
     masks: dict[str, Masks] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
+Click = tuple[int, int, bool]
 STEPS = 20
 
 
@@ -61,6 +62,25 @@ def converging(truth: Mask, seed: int) -> list[NDArray[np.float32]]:
         logits = (signed + noise * 9 * scale * 0.85**step) / scale
         maps.append((1 / (1 + np.exp(-np.clip(logits, -30, 30)))).astype(np.float32))
     return maps
+
+
+def plain_peer(truth: Mask) -> Callable[[Mask], Click]:
+    """Return RITM's rule by whole-image distance transforms: a mask's next click."""
+    unclicked = np.ones_like(truth)
+
+    def depth(wrong: Mask) -> Any:
+        padded = cv2.copyMakeBorder(wrong.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+        inside = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        return inside * unclicked
+
+    def answer(mask: Mask) -> Click:
+        missing, extra = depth(truth & ~mask), depth(mask & ~truth)
+        positive = bool(missing.max() > extra.max())
+        y, x = np.unravel_index(np.argmax(missing if positive else extra), truth.shape)
+        unclicked[y, x] = False
+        return int(x), int(y), positive
+
+    return answer
 
 
 def ritm(path: Path) -> ModuleType:
