@@ -11,7 +11,7 @@ is its rule in plain NumPy and OpenCV, and the output says so.
 
 *Episode*: the click, the threshold and the scores alone, which is what RITM's loop does, too. *With records*:
 all of the above. Ours runs in one thread, as in a run, whose workers take the other cores. RITM's loop runs
-twice: with OpenCV's own number of threads, and on one core, there with OpenCV's IPP or without it, whichever is
+twice: with OpenCV's own number of threads, and on one core, there with its IPP or without, whichever is
 faster.
 """
 

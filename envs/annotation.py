@@ -186,7 +186,7 @@ class AnnotationEnv(gym.Env[dict[str, Any], ArrayLike]):
             )
             (answer,) = self.agent.predict([request])
             chosen = select(answer, self._stage.protocol.select, episode.ground)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             episode.fail(f"{type(error).__name__}: {' '.join(str(error).split())}")
             return -before
         self._memory = chosen.memory

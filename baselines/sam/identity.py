@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from importlib import metadata
@@ -11,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["encoder_identity"]
+__all__ = ["encoder_identity", "source_sha256", "versions"]
 
 _LIBRARIES = (
+    "numpy",
     "opencv-python-headless",
     "pillow",
     "scikit-image",
+    "scipy",
     "segment-anything",
     "simclick",
     "torch",
@@ -31,8 +34,9 @@ def encoder_identity(model: Any, frame: Any, how: Mapping[str, Any]) -> str:
 
     That is: every value of the encoder's weights and of the pixels' mean and deviation; the classes and plain
     attributes of all its modules (heads and windows are in no weight's shape); what brings images into the
-    encoder's frame; versions of libraries. Prompt encoder and mask decoder play no part, so models that
-    share an encoder share embeddings.
+    encoder's frame, its source code too; torch's settings of precision; versions of libraries. Prompt encoder
+    and mask decoder play no part, so models that share an encoder share embeddings. Left out is what no
+    program can see of itself: the processor's model, code that was exchanged while it ran.
 
     Args:
         model: A `segment_anything.modeling.Sam`, or one like it.
@@ -43,9 +47,14 @@ def encoder_identity(model: Any, frame: Any, how: Mapping[str, Any]) -> str:
     content = {
         "how": dict(how),
         "model": _name(model),
-        "frame": [_name(frame), _plain(vars(frame))],
+        "frame": [_name(frame), _plain(vars(frame)), source_sha256(type(frame))],
         "modules": [[n, _name(m), _plain(vars(m))] for n, m in model.image_encoder.named_modules()],
         "libraries": {name: _version(name) for name in _LIBRARIES},
+        "precision": [
+            torch.get_float32_matmul_precision(),
+            torch.backends.cudnn.allow_tf32,
+            torch.backends.mkldnn.enabled,
+        ],
     }
     digest.update(json.dumps(content, sort_keys=True).encode())
     for name, tensor in sorted(model.image_encoder.state_dict().items()):
@@ -53,6 +62,22 @@ def encoder_identity(model: Any, frame: Any, how: Mapping[str, Any]) -> str:
     for name in ("pixel_mean", "pixel_std"):
         _add(digest, name, getattr(model, name))
     return digest.hexdigest()
+
+
+def versions(model: torch.nn.Module) -> tuple[tuple[int, int], ...] | None:
+    """Return what changes with every write to a model's tensors; None where torch does not count writes."""
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(tensor.is_inference() for tensor in tensors):
+        return None
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+
+
+def source_sha256(thing: Any) -> str | None:
+    """Return the SHA-256 of a class's or function's source code, or None where it has none."""
+    try:
+        return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()
+    except (OSError, TypeError):
+        return None
 
 
 def _add(digest: Any, name: str, tensor: Tensor) -> None:

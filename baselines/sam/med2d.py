@@ -22,7 +22,7 @@ from simclick.baselines.chosen import choose
 from simclick.baselines.fit import fit_state
 from simclick.baselines.sam.adapters import add_adapters
 from simclick.baselines.sam.devices import resolve_device
-from simclick.baselines.sam.predictor import SamAgent, SamOptions
+from simclick.baselines.sam.predictor import SamAgent, SamOptions, batch_settings
 from simclick.citations import bibtex
 from simclick.errors import ConfigError
 
@@ -244,6 +244,7 @@ class SamMed2d(Med2dAgent):
                 "dtype": dtype,
                 "device": options.device,
                 "image_size": SIDE,
+                **batch_settings(encoder_batch),
             },
             parameters=sum(p.numel() for p in model.parameters()),
             image_size=SIDE,

@@ -17,7 +17,7 @@ from simclick.baselines.chosen import choose
 from simclick.baselines.fit import fit_state
 from simclick.baselines.sam.devices import resolve_device
 from simclick.baselines.sam.official import sam_model
-from simclick.baselines.sam.predictor import SamAgent, SamOptions
+from simclick.baselines.sam.predictor import SamAgent, SamOptions, batch_settings
 from simclick.citations import bibtex
 
 __all__ = ["MedSam", "MedSamAgent", "MedSamModel"]
@@ -145,7 +145,12 @@ class MedSam(MedSamAgent):
                 source="Ma et al., Segment anything in medical images, Nature Communications 15:654, 2024",
             ),
             accepts=frozenset({"box"}),
-            settings={"dtype": dtype, "device": options.device, "image_size": side},
+            settings={
+                "dtype": dtype,
+                "device": options.device,
+                "image_size": side,
+                **batch_settings(encoder_batch),
+            },
             parameters=sum(p.numel() for p in model.parameters()),
             image_size=side,
             family="promptable",

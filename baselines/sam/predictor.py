@@ -29,11 +29,19 @@ from simclick.baselines.sam.everything import EverythingOptions, segment_everyth
 from simclick.baselines.sam.fast.answers import FastAnswers
 from simclick.baselines.sam.fast.attention import ATTENTIONS
 from simclick.baselines.sam.fast.encoder import fast_encoder, form_of
-from simclick.baselines.sam.identity import encoder_identity
+from simclick.baselines.sam.identity import encoder_identity, source_sha256, versions
 from simclick.errors import ConfigError
 from simclick.prompts import Prompt
 
-__all__ = ["DECODERS", "DTYPES", "MULTIMASK", "SamAgent", "SamOptions", "encoder_settings"]
+__all__ = [
+    "DECODERS",
+    "DTYPES",
+    "MULTIMASK",
+    "SamAgent",
+    "SamOptions",
+    "batch_settings",
+    "encoder_settings",
+]
 
 MULTIMASK = ("first-click", "always", "never")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,7 +60,8 @@ class SamOptions:
         feed_logits: Whether the chosen mask's low-resolution logits are fed back.
         device: ``cpu`` or ``cuda``.
         dtype: ``fp32``, ``bf16`` or ``fp16``, by autocast.
-        encoder_batch: Images per encode.
+        encoder_batch: Images per encode. With more than one the last bits of an image's features may depend
+            on the others of its batch, and so a mask's pixels, rarely, on what a cache of embeddings held.
         everything: How a request to segment everything is answered.
         decoder: ``torch`` (the official code), ``onnx`` for a graph made from the weights, or ``fast``: on
             torch, requests of any images and form in one batch, logits equal to the official ones to 1e-4 of
@@ -151,7 +160,7 @@ class SamAgent(Agent):
         self._fast: FastAnswers | None = None
         if options.decoder == "fast":
             self._fast = FastAnswers(self.model, options.device, DTYPES[options.dtype])
-        self._identity: str | None = None
+        self._identity: tuple[object, str] | None = None
         self._encoder = fast_encoder(
             self.model.image_encoder,
             options.attention,
@@ -178,17 +187,18 @@ class SamAgent(Agent):
 
     def encoder_digest(self) -> str:
         """Return a digest of weights, preprocessing, precision and libraries; prompts play no part."""
-        if self._identity is None:
+        state = versions(self.model)
+        if self._identity is None or state is None or self._identity[0] != state:
             options, encode = self.options, type(self).encode
             how = {
-                "encode": f"{encode.__module__}.{encode.__qualname__}",
+                "encode": [f"{encode.__module__}.{encode.__qualname__}", source_sha256(encode)],
                 "version": self.info.version,
                 "device": options.device,
                 "dtype": options.dtype,
                 **encoder_settings(self.model.image_encoder, options),
             }
-            self._identity = encoder_identity(self.model, self._resize, how)
-        return self._identity
+            self._identity = state, encoder_identity(self.model, self._resize, how)
+        return self._identity[1]
 
     def pack_embedding(self, embedding: Embedding) -> dict[str, NDArray[Any]]:
         """Return the features and the image's size in the encoder's frame."""
@@ -334,5 +344,10 @@ class SamAgent(Agent):
 def encoder_settings(encoder: torch.nn.Module, options: SamOptions) -> dict[str, Any]:
     """Return how the encoder runs where that is not the official code, for `AgentInfo.settings`."""
     form = form_of(encoder, options.attention, options.device, DTYPES[options.dtype])
-    used = {"attention": form, "compile": options.compile}
+    used = {"attention": form, "compile": options.compile, **batch_settings(options.encoder_batch)}
     return {name: value for name, value in used.items() if value not in ("plain", False)}
+
+
+def batch_settings(encoder_batch: int) -> dict[str, int]:
+    """Return what `AgentInfo.settings` says of `SamOptions.encoder_batch`: nothing where it is 1."""
+    return {"encoder_batch": encoder_batch} if encoder_batch > 1 else {}

@@ -74,7 +74,7 @@ class CenterClickDiverse:
     row-major ties put the click at one end of a long object.
 
     Attributes:
-        radius: In pixels of the original image, a whole number ≥ 0.
+        radius: In pixels of the original image, a whole number from 0 to 1,000,000.
     """
 
     name: ClassVar[str] = "center-click-diverse"
@@ -85,8 +85,9 @@ class CenterClickDiverse:
     radius: int = 5
 
     def __post_init__(self) -> None:
-        if isinstance(self.radius, bool) or not isinstance(self.radius, int) or self.radius < 0:
-            raise ValueError(f"radius={self.radius!r} must be a whole number of pixels ≥ 0")
+        whole = isinstance(self.radius, int) and not isinstance(self.radius, bool)
+        if not whole or not 0 <= self.radius <= 1_000_000:
+            raise ValueError(f"radius={self.radius!r} must be a whole number of pixels from 0 to 1,000,000")
 
     def propose(
         self, case: Case, masks: Mask, histories: Sequence[History], draws: Sequence[Draws]

@@ -72,7 +72,8 @@ def best_click(
         truth: Bool[H, W], of any memory layout.
         mask: Bool[H, W], the mask to correct.
         ignore: Bool[H, W] of pixels that are never wrong, or None.
-        clicked: Places ``(x, y)`` that were clicked before; they may lie outside the image.
+        clicked: Places ``(x, y)`` that were clicked before; they may lie outside the image, by less than
+            2**29 pixels.
         radius: Pixels at a distance ≤ radius from a clicked place are not eligible (0: only the
             clicked pixel itself). Distances are not affected.
         middle: Among the winners that tie, False takes the first in row-major order, True the one

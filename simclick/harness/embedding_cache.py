@@ -2,8 +2,8 @@
 
 An entry is found by the hash of the image's pixels, the agent's own digest of its encoder (the weights'
 values, preprocessing, precision: `simclick.agent.Agent.encoder_digest`) and whether it is kept in half
-precision. Nothing else can find it, so an entry is never stale: another image, other weights or other
-preprocessing are another name. What a protocol asks plays no part.
+precision. Nothing else can find it, so an entry is never stale, as far as that digest knows what matters:
+another image, other weights or other preprocessing are another name. What a protocol asks plays no part.
 
 Several processes may share a folder. An entry is written under a hidden name, flushed and renamed; the
 lock is held for that and for making room, never while an image is encoded, so two processes may encode

@@ -140,7 +140,7 @@ class Lockstep:
         start = time.perf_counter()
         try:
             embeddings = self.encoder.encode(images)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a method's sys.exit() must not end the run
             if len(images) == 1:
                 return {name: _Encoded(None, _reason(error), 0.0) for name in images}
             return {n: e for name, image in images.items() for n, e in self._encode({name: image}).items()}
@@ -208,7 +208,7 @@ class Lockstep:
             answers: list[Prediction | str] = list(self.agent.predict([self._request(t) for t in tracks]))
             if len(answers) != len(tracks):
                 raise AgentError(f"predict returned {len(answers)} predictions for {len(tracks)} requests")
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a method's sys.exit() must not end the run
             if len(tracks) == 1:
                 return [f"predict: {_reason(error)}"]
             return [answer for track in tracks for answer in self._predict([track])]
@@ -306,7 +306,7 @@ class Lockstep:
         track.rows.add("episodes", *track.key, case.group, case.modality, case.target, *result, *digests)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Return an exception in one line."""
     name = "" if isinstance(error, AgentError) else f"{type(error).__name__}: "
     return plain(f"{name}{error}", _ERROR_LENGTH)

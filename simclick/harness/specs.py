@@ -54,7 +54,7 @@ class AgentSpec:
             agent = factory(**params)
         except SimclickError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AgentError(f"agent {target}: building it raised {type(error).__name__}: {error}") from error
         return _checked(agent, str(target), foreign=not str(target).startswith("simclick.baselines."))
 

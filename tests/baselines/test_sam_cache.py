@@ -85,6 +85,29 @@ def test_what_only_changes_answers_names_the_same_encoder() -> None:
     assert agent(copy.deepcopy(reduced_sam())).encoder_digest() == first
 
 
+def test_a_write_to_the_weights_is_another_encoder() -> None:
+    mine = agent(reduced_sam())
+    first = mine.encoder_digest()
+    with torch.no_grad():
+        mine.model.image_encoder.blocks[0].mlp.lin1.bias.add_(1)
+    second = mine.encoder_digest()
+    assert second not in (first, None)
+    assert mine.encoder_digest() == second
+    mine.model.pixel_mean += 1
+    assert mine.encoder_digest() not in (first, second)
+
+
+def test_batches_and_precision_are_part_of_the_encoder() -> None:
+    first = agent().encoder_digest()
+    assert agent(encoder_batch=4).encoder_digest() != first
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert agent().encoder_digest() != first
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_random_weights_never_share_entries(tmp_path: Path) -> None:
     cache, pictures = EmbeddingCache(tmp_path), {"name": image(60, 90)}
     for seed in (0, 1):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,6 +152,18 @@ def test_a_failure_costs_its_neighbours_nothing() -> None:
     b = frame(rows, "steps")
     assert a[a.case_id != "case-001"].dice.tolist() == b[b.case_id != "case-001"].dice.tolist()
     assert "MemoryError: too big" in episodes[episodes.status == "failed"].error.iloc[0]
+
+
+@pytest.mark.parametrize("where", ["encode", "predict"])
+def test_a_method_that_leaves_the_program_has_failed(where: str) -> None:
+    class Leaves(Batched):
+        pass
+
+    setattr(Leaves, where, lambda self, asked: sys.exit(0))
+    rows, _ = play(Leaves())
+    episodes = frame(rows, "episodes")
+    assert (episodes.status == "failed").all()
+    assert episodes.error.str.contains("SystemExit: 0").all()
 
 
 def test_an_encode_that_raises_fails_only_its_image() -> None:
