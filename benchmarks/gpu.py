@@ -40,7 +40,7 @@ def card(bench: Bench) -> Result:
     copy = bench.time(lambda: other.copy_(big))
     name = torch.cuda.get_device_name() if bench.cuda else "CPU"
     bench.row("card", f"{name}, torch {torch.__version__}")
-    bench.row("matrix rate, bf16", f"{bench.rate / 1e12:.0f} TFLOP/s")
+    bench.row(f"matrix rate, {str(dtype).removeprefix('torch.')}", f"{bench.rate / 1e12:.0f} TFLOP/s")
     bench.row("copy, bytes read + written", f"{2 * big.numel() / copy / 1e12:.2f} TB/s")
     return {"name": name, "torch": torch.__version__, "rate": bench.rate, "copy": 2 * big.numel() / copy}
 
@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=220.0, help="seconds after which no part starts")
     parser.add_argument("--only", nargs="*", help="names of parts")
     options = parser.parse_args()
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        sys.exit("no GPU that torch can use; `--device cpu --small` checks the code without one")
     torch.backends.cudnn.allow_tf32 = False  # the references are exact in single precision
     torch.backends.cuda.matmul.allow_tf32 = False
     bench = Bench(options.device, options.small, options.budget, options.out)
