@@ -20,7 +20,7 @@ from segment_anything.modeling import Sam  # noqa: E402
 from simclick.agent import AgentInfo, Request  # noqa: E402
 from simclick.baselines.fit import load_weights  # noqa: E402
 from simclick.baselines.sam.everything import EverythingOptions  # noqa: E402
-from simclick.baselines.sam.predictor import SamAgent, SamOptions  # noqa: E402
+from simclick.baselines.sam.predictor import SamAgent, SamOptions, decode_batch  # noqa: E402
 from simclick.baselines.sam.reduced import reduced_sam  # noqa: E402
 from simclick.errors import ConfigError  # noqa: E402
 from simclick.harness.select import candidate_masks  # noqa: E402
@@ -305,3 +305,9 @@ def test_everything_without_a_mask_is_one_empty_mask() -> None:
 def test_bad_everything_settings_are_refused(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"agent.{next(iter(option))}="):
         EverythingOptions(**option)
+
+
+def test_the_batch_depends_on_device_and_size_alone() -> None:
+    assert agent(reduced_sam(128)).batch == agent(reduced_sam(512, global_at=())).batch == 16
+    assert agent(reduced_sam(1024, depth=1, global_at=())).batch == 4
+    assert decode_batch("cuda", 64 * 64) == 64
