@@ -1,7 +1,8 @@
 """A method in a process of its own, which gets images, prompts and previous masks and nothing else.
 
 It plays the method's side of `simclick.harness.lockstep`: what fails an episode there comes back as an
-`AgentError` here, in the same places (the encoder, the answer, its shape).
+`AgentError` here, in the same places (the encoder, the answer, its shape). What it prints goes into a log of
+its own (`simclick.leaderboard.captured`), never to the verifier's output.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from simclick.agent import Embedding, Prediction, Request
 from simclick.errors import AgentError, ConfigError, SimclickError
 from simclick.harness.specs import AgentSpec
+from simclick.leaderboard.captured import Captured, speak_into
 from simclick.prompts import Prompt, Round
 from simclick.texts import plain
 
@@ -59,9 +61,12 @@ class Remote:
     def __enter__(self) -> Remote:
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=_serve, args=(there, self._spec), daemon=True)
+        self._said = Captured()
+        arguments = (there, self._said.there, self._spec)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         there.close()
+        self._said.listen()
         try:
             hello = self._receive()
             if "error" in hello:
@@ -71,6 +76,9 @@ class Remote:
                     f"--rerun agent={plain(self._spec.name, 80)}: a method that uses the truth cannot be run "
                     "again without it: leave --rerun out"
                 )
+        except GoneError as error:
+            self.__exit__()
+            raise GoneError(f"{error}{self.last_words}") from None
         except SimclickError:
             self.__exit__()
             raise
@@ -82,6 +90,16 @@ class Remote:
         self._pipe.close()
         self._process.kill()
         self._process.join()
+        self._said.close()
+
+    @property
+    def last_words(self) -> str:
+        """What it printed last, to be added to a line that says how it failed; nothing if it was silent.
+
+        Whole only after the context: before, some of it may be on its way.
+        """
+        words = self._said.last_words()
+        return f"; its last words: {words}" if words else ""
 
     def answer(
         self,
@@ -139,11 +157,12 @@ class Remote:
             raise GoneError("the method's process ended") from None
 
 
-def _serve(pipe: Connection, spec: AgentSpec) -> None:
+def _serve(pipe: Connection, words: Connection, spec: AgentSpec) -> None:
     """Answer requests until the pipe closes. Runs in the method's process.
 
-    Whatever still escapes ends the process without a word: multiprocessing would print it raw.
+    Whatever still escapes ends the process without a word.
     """
+    speak_into(words)
     with suppress(BaseException):
         _answer_all(pipe, spec)
 

@@ -11,7 +11,7 @@ Three rules decide:
 * Where the record says that the method failed, it must fail again, for whatever reason: a failure in the last
   step costs nearly nothing, so a forger would end every forged episode with one.
 * Recorded masks may not be systematically better than those of the rerun, or the room that the first rule
-  leaves could be used to move every mask towards the truth: `simclick.leaderboard.leaning`.
+  leaves could be used to move every mask towards the truth, or into it: `simclick.leaderboard.leaning`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from simclick.episode import Ground
 from simclick.errors import AgentError
 from simclick.harness.select import Selection, select
 from simclick.harness.specs import AgentSpec
-from simclick.leaderboard.leaning import Leaning, leaning
+from simclick.leaderboard.leaning import Leaning, Witnesses
 from simclick.leaderboard.remote import TOLD, GoneError, Remote
 from simclick.metrics.overlap import dice
 from simclick.runlength import decode
@@ -43,6 +43,8 @@ LEAST_DICE = 0.99
 """What a mask must have with the recorded one: machines round differently. `leaning` watches what is left."""
 FEW_PIXELS = 2
 """So many differing pixels pass all the same: of a mask of under 50 pixels one is more than a hundredth."""
+_FEW_EQUAL = 0.5
+"""Where a smaller share of the masks is equal bit by bit, the line says so."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Rerun:
         leaning: Whether the recorded masks are closer to the truth.
         mismatch: The first mismatch, or None.
         mismatches: Mismatches.
+        words: What the method printed last, to be added to a line; shown where the rerun failed.
     """
 
     episodes: int
@@ -68,6 +71,7 @@ class Rerun:
     leaning: Leaning
     mismatch: str | None
     mismatches: int
+    words: str = ""
 
     @property
     def passed(self) -> bool:
@@ -78,7 +82,7 @@ class Rerun:
     def detail(self) -> str:
         """One line."""
         if self.mismatch is not None:
-            return f"{self.mismatch} ({self.mismatches} mismatches in {self.steps} steps)"
+            return f"{self.mismatch} ({self.mismatches} mismatches in {self.steps} steps){self.words}"
         if not self.steps:
             return "no episode has a step: nothing could be run again"
         said = [f"{self.episodes} episodes, {self.steps} steps"]
@@ -86,7 +90,12 @@ class Rerun:
             said.append(f"masks equal bit by bit in {self.equal} of {masks}, least Dice {self.least:.4f}")
         if self.failures:
             said.append(f"{self.failures} recorded failures came again")
-        return ", ".join(said)
+        doubt = [", ".join(said), self.leaning.detail]
+        if self.equal < _FEW_EQUAL * masks:
+            doubt.append(
+                "WARNING: few masks are equal; another machine may do that, and so does retouching: ask why"
+            )
+        return "; ".join(part for part in doubt if part)
 
 
 def sampled(opened: Opened, n: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -192,7 +201,7 @@ def rerun(
             case = next(suite.loaded(local, slice(place, place + 1)))
             if not compared.episode(remote, case, episode):
                 break
-    return compared.result()
+    return compared.result(remote.last_words)
 
 
 class _Compared:
@@ -203,7 +212,7 @@ class _Compared:
         self._episodes = self._steps = self._equal = self._failures = self._wrong = 0
         self._least = 1.0
         self._first: str | None = None
-        self._gains: dict[str, list[float]] = {}
+        self._witnesses = Witnesses()
 
     def note(self, mismatch: str) -> None:
         self._wrong += 1
@@ -215,7 +224,7 @@ class _Compared:
         self._episodes += 1
         protocol = self._suite.protocol(episode["protocol"])
         ground, rounds, previous, chosen = Ground(case), [], None, None
-        gains, same = [], True
+        pairs, same = [], True
         for number, step in enumerate(episode["steps"], 1):
             self._steps += 1
             where = (
@@ -242,11 +251,9 @@ class _Compared:
                 self.note(f"{where}: {len(found.masks)} candidates, not {len(recorded)}")
                 break
             same &= self._pairs(where, [(found.mask, previous), *zip(found.masks, recorded, strict=True)])
-            before, now = ground.dice(previous), ground.dice(found.mask)
-            if before < 1 and now < 1:
-                gains.append(before - now)
-        if gains and not same:
-            self._gains.setdefault(case.case_id, []).append(float(np.mean(gains)))
+            pairs.append((ground.dice(previous), ground.dice(found.mask)))
+        if not same:
+            self._witnesses.take(case.case_id, pairs)
         return True
 
     def _failure(self, where: str, failed: bool, found: Selection | AgentError, reason: str | None) -> None:
@@ -275,13 +282,9 @@ class _Compared:
                 break
         return equal
 
-    def result(self) -> Rerun:
-        lean = leaning([float(np.mean(gains)) for gains in self._gains.values()])
+    def result(self, words: str = "") -> Rerun:
+        lean = self._witnesses.leaning()
         if lean.leans:
-            self.note(
-                f"the recorded masks are nearer to the truth than the rerun's in {lean.better} of "
-                f"{lean.better + lean.worse} cases where they differ (on average {lean.mean:+.4f} Dice, "
-                f"p = {lean.p:.1g}): chance does not do that, retouching does"
-            )
+            self.note(f"{lean.detail}: chance does not do that, retouching does")
         counts = (self._episodes, self._steps, self._equal, self._failures)
-        return Rerun(*counts, self._least, lean, self._first, self._wrong)
+        return Rerun(*counts, self._least, lean, self._first, self._wrong, words)

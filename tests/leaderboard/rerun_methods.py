@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -170,3 +172,85 @@ def _bright() -> float:
     dataset = tiny_data().make()
     means = sorted(dataset.load(reference).image.mean() for reference in dataset.references())
     return float(means[1])
+
+
+class Nearly(Own):
+    """A very good method: the truth but for a hundredth of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        dataset = tiny_data(MANY).make()
+        cases = [dataset.load(reference) for reference in dataset.references()]
+        self._truths = {case.image.tobytes(): case.truth for case in cases}
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the truth without some of its first pixels."""
+        mask = self._truths[image.tobytes()].copy()
+        mask.flat[np.flatnonzero(mask)[: mask.sum() // 110 + 1]] = False
+        return mask
+
+
+class Flawless(Nearly):
+    """What a forger submits as `Nearly`: the truth itself, within what a rerun tolerates."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the truth."""
+        return self._truths[image.tobytes()].copy()
+
+
+class Prints(Own):
+    """Prints on both streams, past Python's own objects too."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the disc, and say so."""
+        print("\x1b[31msaid on output")
+        print("\x1b[32msaid on error", file=sys.stderr)
+        os.write(1, b"\x1b[33msaid below\n")
+        os.write(2, b"\x1b[34msaid below\n")
+        subprocess.run(["echo", "said by a child"], check=True)
+        return super().segment(image, request)
+
+
+class PrintsAndDies(Own):
+    """Says at length why it dies, without a line's end."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return nothing ever."""
+        sys.stdout.write("loading\n" * 100 + "no memory \x1b[32mleft")
+        sys.stdout.flush()
+        os._exit(3)
+
+
+class DiesAtOnce(Own):
+    """Ends its process before it is made."""
+
+    def __init__(self) -> None:
+        print("libcuda \x1b[31mis missing", file=sys.stderr)
+        os._exit(3)
+
+
+class Floods(Own):
+    """Prints a mebibyte for every answer."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the disc after all that."""
+        print("flood " * (1 << 18))
+        return super().segment(image, request)
+
+
+class LeavesAChild(Own):
+    """Starts a process that outlives it, with its streams."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        subprocess.Popen(["sleep", "20"])
+
+
+class Asks(Own):
+    """Reads what is typed."""
+
+    def segment(self, image: NDArray[np.uint8], request: Request) -> NDArray[np.bool_]:
+        """Return the disc, if nobody answers."""
+        if os.read(0, 1):
+            raise ValueError("somebody did")
+        return super().segment(image, request)

@@ -100,7 +100,7 @@ def test_honest_differences_are_refused_less_often_than_the_level() -> None:
         "some are equal": random.normal(0.0, 1e-3, (n, CASES)) * (random.random((n, CASES)) < 0.6),
     }
     for name, differences in honest.items():
-        # At the level, 6 are expected; more than 14 would have a probability of 0.001.
+        # Two of the three tests: 6 are expected at most; more than 14 would have a probability of 0.001.
         assert _refused(differences) <= 14, name
     assert _refused(random.normal(5e-4, 1e-3, (400, CASES))) > 20, "and a shift is seen now and then"
 

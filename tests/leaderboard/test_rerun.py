@@ -119,6 +119,20 @@ def test_masks_retouched_within_the_tolerance_fail_the_rerun(tmp_path: Path) -> 
     assert run.mismatches == 1
     assert not run.passed
     assert "nearer to the truth than the rerun's" in run.detail
+    assert "retouching does" in run.detail
+
+
+def test_masks_replaced_by_the_truth_within_the_tolerance_fail_the_rerun(tmp_path: Path) -> None:
+    it = made("custom", "rerun_methods:Flawless", patients=MANY)
+    run = again(it, tmp_path, method("Nearly"), 32)
+    assert run.least >= 0.99, "every mask is within the tolerance"
+    assert run.leaning.flawless == MANY
+    assert run.leaning.p == 0.5**MANY
+    assert (run.equal, run.mismatches) == (0, 1)
+    assert not run.passed
+    assert "in 14 the truth itself where the rerun's is not" in run.detail
+    again_ = again(made("custom", "rerun_methods:Nearly", patients=MANY), tmp_path, method("Nearly"), 32)
+    assert again_.passed, "and the honest one passes"
 
 
 def test_masks_that_differ_by_rounding_pass_the_rerun(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a rerun lets pass: small masks, and steps at which an episode ends."""
+"""What a rerun lets pass, and what it says of it: small masks, and steps at which an episode ends."""
 
 from __future__ import annotations
 
@@ -58,14 +58,35 @@ def test_a_pixel_or_two_pass_where_masks_are_small(pixels: int, passes: bool) ->
         assert "Dice 0.8" in run.detail
 
 
-def test_the_step_at_which_a_recorded_episode_ends_flawless_is_no_witness() -> None:
-    """The record ends at its first flawless mask: it gains there by chance what it never loses."""
+def test_the_truth_itself_is_a_witness_in_both_directions() -> None:
     truth = np.zeros((40, 40), bool)
     truth[5:35, 5:35] = True
-    run = compared([(truth, less(truth, 1))] * 14, truth)
-    assert (run.leaning.better, run.leaning.worse) == (0, 0)
-    assert run.passed
-    one_short = less(truth, 1)
-    run = compared([(one_short, less(truth, 3))] * 14, truth)
-    assert run.leaning.better == 14
+    short = less(truth, 1)
+    run = compared([(truth, short)] * 10, truth)
+    assert (run.leaning.flawless, run.leaning.flawed) == (10, 0)
+    assert run.passed, "ten cases are too few"
+    assert "too few to tell: 11 are needed" in run.detail
+    run = compared([(truth, short)] * 11, truth)
+    assert not run.passed
+    assert "in 11 the truth itself where the rerun's is not" in run.detail
+    honest = compared([(truth, short), (short, truth)] * 11, truth)
+    assert (honest.leaning.flawless, honest.leaning.flawed) == (11, 11)
+    assert honest.passed
+    assert compared([(truth, truth)] * 14, truth).leaning.p == 1
+
+
+def test_masks_that_are_all_another_s_are_said_to_be() -> None:
+    truth = np.zeros((40, 40), bool)
+    truth[5:35, 5:35] = True
+    a, b = less(truth, 2), less(truth, 3)
+    assert "WARNING: few masks are equal" in compared([(a, b), (b, a), (a, a)], truth).detail
+    assert "WARNING" not in compared([(a, b), (a, a)], truth).detail
+    assert compared([(a, a)], truth).detail.endswith("in 1 of 1, least Dice 1.0000")
+
+
+def test_small_steps_short_of_the_truth_lean_as_before() -> None:
+    truth = np.zeros((40, 40), bool)
+    truth[5:35, 5:35] = True
+    run = compared([(less(truth, 1), less(truth, 3))] * 14, truth)
+    assert (run.leaning.better, run.leaning.flawless) == (14, 0)
     assert not run.passed
