@@ -42,15 +42,18 @@ class Canvas:
         picture: UInt8[H * factor, W * factor, 3], the enlarged image.
         factor: How many of its pixels an image pixel covers along a side.
         origin: ``(x, y)`` of the image pixel in the upper left corner.
+        marks: How many times larger than usual lines, marks and numbers are.
     """
 
-    def __init__(self, picture: NDArray[np.uint8], factor: int, origin: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, picture: NDArray[np.uint8], factor: int, origin: tuple[int, int] = (0, 0), marks: float = 1.0
+    ) -> None:
         height, width = picture.shape[:2]
         self._fine = 3 if max(height, width) <= 1024 else 2 if max(height, width) <= 2048 else 1
         self._size = (width, height)
         self._origin = np.array(origin, dtype=np.float64)
         self._scale = factor * self._fine
-        self._unit = max(0.6, max(height, width) / SIDE) * self._fine
+        self._unit = max(0.6, max(height, width) / SIDE) * self._fine * marks
         self._pixels = picture.repeat(self._fine, axis=0).repeat(self._fine, axis=1)
         self._taken: list[_Rectangle] = []
 

@@ -101,6 +101,7 @@ def draw(
     *,
     crop: Box | None = None,
     factor: int | None = None,
+    marks: float = 1.0,
 ) -> NDArray[np.uint8]:
     """Return a picture of an image with what is known about it.
 
@@ -116,6 +117,8 @@ def draw(
         crop: The part of the image to show (see `crop_around`); all of it unless given. Prompts
             that landed outside are not marked.
         factor: Whole number by which to enlarge; `factor_for` the part shown unless given.
+        marks: How many times larger than usual lines, marks and numbers are: for a picture that is
+            shown much smaller.
 
     Returns:
         UInt8[h * factor, w * factor, 3] for a part of h x w pixels; a new array, RGB.
@@ -132,7 +135,7 @@ def draw(
     picture = _enlarged(image[y0 : y1 + 1, x0 : x1 + 1], factor)
     if mask is not None:
         _tint(picture, _squares(mask[y0 : y1 + 1, x0 : x1 + 1], factor), COLOURS["mask"])
-    canvas = Canvas(picture, factor, origin=(x0, y0))
+    canvas = Canvas(picture, factor, (x0, y0), marks)
     if mask is not None:
         canvas.outline(_with_border(mask, crop), COLOURS["mask"])
     if truth is not None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import re
-import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,25 +14,21 @@ import pandas as pd
 import pyarrow as pa
 
 from simclick.errors import ConfigError, StoreError
-from simclick.leaderboard.entries import EPISODES, STEPS, load_entry
+from simclick.leaderboard.entries import EPISODES, STEPS
+from simclick.leaderboard.folders import check_folder
+from simclick.leaderboard.inventory import ENTRY_FILE
 from simclick.leaderboard.limits import canonical_json
 from simclick.leaderboard.method import slug
+from simclick.leaderboard.one_method import check_beside
 from simclick.leaderboard.parquet import parquet_bytes
+from simclick.leaderboard.suites import load_suite
+from simclick.leaderboard.worst import Key, worst_keys
 
 if TYPE_CHECKING:
     from simclick.leaderboard.opening import Opened, OpenedRun
     from simclick.leaderboard.verify import Verdict
 
-__all__ = ["ENTRY_FILE", "WORST", "entry_files", "worst_keys", "write_entry"]
-
-WORST = 3
-"""How many of the worst episodes of a protocol are shown."""
-ENTRY_FILE = re.compile(
-    r"(submission\.json|[a-z0-9-]+\.(steps|episodes)\.parquet|worst/[a-z0-9-]+\.(json|png))"
-)
-"""Names of the files of an accepted folder, but for its verdict."""
-_COLOURS = 32
-_DPI = 62
+__all__ = ["entry_files", "write_entry"]
 
 
 def entry_files(opened: Opened, local: Mapping[str, Any] | None) -> dict[str, bytes]:
@@ -64,6 +58,8 @@ def entry_files(opened: Opened, local: Mapping[str, Any] | None) -> dict[str, by
 def write_entry(verdict: Verdict, folder: Path, *, url: str | None = None, replace: bool = False) -> Path:
     """Write the accepted folder ``SUITE/SLUG/`` of a verified submission; return it.
 
+    It is written beside, read as a build of the site reads it, and only then put in its place.
+
     Args:
         verdict: What `simclick.leaderboard.verify.verify` found, with ``accept=True``.
         folder: The folder of submissions.
@@ -71,33 +67,48 @@ def write_entry(verdict: Verdict, folder: Path, *, url: str | None = None, repla
         replace: Whether an accepted folder of that name is replaced.
 
     Raises:
-        ConfigError: When a check failed, or the folder is there already.
+        ConfigError: When a check failed, the folder is there already, or no build would take it; nothing is
+            left behind, and what was there stays.
         StoreError: When it cannot be written.
     """
     if not verdict.passed or verdict.tier is None or verdict.about is None:
         raise ConfigError("the submission did not pass: it is not accepted")
     if bad := [name for name in verdict.files if ENTRY_FILE.fullmatch(name) is None]:
         raise ConfigError(f"not a file of an accepted folder: {bad[0]!r}")
-    target = folder / str(verdict.about["suite"]) / slug(str(verdict.about["method"]))
+    suite = load_suite(verdict.suite or str(verdict.about["suite"]))
+    target = folder / suite.name / slug(str(verdict.about["method"]))
     if target.exists() and not replace:
         raise ConfigError(f"{target} is there already: --replace replaces it")
-    content = verdict.as_dict(url)
-    staged = target.with_name(f".{target.name}.new")
+    fresh = not folder.exists()
     try:
-        shutil.rmtree(staged, ignore_errors=True)
-        for name, data in verdict.files.items():
-            (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            (staged / name).write_bytes(data)
-        (staged / "verdict.json").write_bytes(
-            json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
-        )
-        if target.exists():
-            shutil.rmtree(target)
-        staged.replace(target)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as beside:
+            staged = Path(beside) / suite.name / target.name
+            _write(staged, {**verdict.files, "verdict.json": _json(verdict.as_dict(url))})
+            try:
+                check_beside(check_folder(staged, {suite.name: suite}), folder)
+            except ConfigError as error:
+                raise ConfigError(str(error).replace(str(staged), str(target))) from None
+            target.parent.mkdir(exist_ok=True)
+            if target.exists():
+                target.replace(Path(beside) / "old")
+            staged.replace(target)
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror or error}") from None
-    load_entry(target)
+    finally:
+        if fresh and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return target
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -110,24 +121,6 @@ def _kept(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     table = pa.Table.from_arrays(arrays, schema=schema)
     order = [n for n in ("case_id", "level", "repeat", "step") if n in schema.names]
     return table.sort_by([(name, "ascending") for name in order])
-
-
-Key = tuple[str, float, int]
-
-
-def worst_keys(episodes: pd.DataFrame, steps: pd.DataFrame, budget: int) -> list[Key]:
-    """Return the episodes with the least mean Dice over all costs, of different cases; ties by key."""
-    from simclick.statistics.clicks import area, timeline
-
-    line = timeline(steps, episodes, budget)
-    keys = line.episodes[["case_id", "level", "repeat"]].assign(area=area(line.curve()))
-    found: dict[str, Key] = {}
-    for row in keys.sort_values(["area", "case_id", "level", "repeat"], kind="stable").to_dict("records"):
-        case_id = str(row["case_id"])
-        found.setdefault(case_id, (case_id, float(row["level"]), int(row["repeat"])))
-        if len(found) == WORST:
-            break
-    return list(found.values())
 
 
 def _of(frame: pd.DataFrame, key: Key) -> pd.DataFrame:
@@ -173,22 +166,12 @@ def _story(run: OpenedRun, key: Key, picture: str | None) -> dict[str, Any]:
 
 
 def _picture(opened: Opened, run: OpenedRun, key: Key, local: Mapping[str, Any]) -> bytes:
-    """Return an episode as a strip of pictures: PNG with few colours."""
-    from PIL import Image
-
-    from simclick.report.sheets import sheet_figure, strip_tiles
-    from simclick.report.style import png_bytes
+    from simclick.leaderboard.strip_pictures import strip_png
 
     place = next(i for i, case in enumerate(opened.suite.cases) if case.case_id == key[0])
     case = next(opened.suite.loaded(local, slice(place, place + 1)))
-    film = _film(run, key, case.size)
     noise = f", level {key[1]:g}, repeat {key[2]}" if run.protocol.noise != "none" else ""
-    figure = sheet_figure(f"{key[0]}{noise}", [("", strip_tiles(film, case))])
-    picture = Image.open(io.BytesIO(png_bytes(figure, _DPI))).convert("RGB")
-    stream = io.BytesIO()
-    few = picture.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    few.save(stream, "PNG", optimize=True)
-    return stream.getvalue()
+    return strip_png(_film(run, key, case.size), case, f"{key[0]}{noise}")
 
 
 def _film(run: OpenedRun, key: Key, size: tuple[int, int]) -> Any:

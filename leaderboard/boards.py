@@ -100,7 +100,13 @@ class Method:
     def marks(self) -> tuple[str, ...]:
         """What must be said beside its name."""
         floor = ("floor: sees no image",) if self.floor else ()
-        return (*floor, *(() if self.ranked else ("uses the truth (oracle)",)))
+        return (*floor, *(() if self.ranked else ("uses the truth (oracle)",)), *self.trained)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """What must be said of a method whose training data, by its card, overlap the suite's."""
+        overlap = self.entry.card.overlap.get(self.entry.suite)
+        return (f"training overlap: {overlap}",) if overlap in ("partial", "full") else ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
@@ -144,11 +145,12 @@ def pareto_chart(board: Board, grid: Grid) -> Chart | None:
                 *points[i], linestyle="none", marker=look.marker or "o", color=look.colour, markersize=8,
                 markeredgecolor=PAPER, markeredgewidth=0.8, zorder=3,
             )  # fmt: skip
+            dot.set_clip_on(False)  # a mark at 0 or 1 is whole
             dot.set_gid(f"method{methods[i].number}")
         low, high = min(points[i][0] for i in known), max(points[i][0] for i in known)
         axes.set_xlim(low / 1.8, high * 1.8)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: np.format_float_positional(v, 6, trim="-")))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="seconds per prompt, declared (logarithmic)", ylabel=board.outcome_words)
     names = ", ".join(methods[i].label for i in on)
@@ -209,9 +211,14 @@ def stability_chart(
     """
     x = np.arange(len(conditions), dtype=np.float64)
     with drawing():
-        figure = Figure((WIDTH + 1.2, 1.5 + 0.28 * len(methods)))
-        high = figure.get_figheight()
-        axes = figure.add_axes((0.07, 1.05 / high, 0.91, 1 - 1.15 / high))
+        # Slanted labels end at their tick: room for what reaches beyond the axis, to the left and below.
+        lengths = [TextPath((0, 0), text, size=8).get_extents().width / 72 for text in conditions]
+        step = WIDTH / (len(x) - 0.6)
+        ahead = [0.88 * length - (i + 0.2) * step for i, length in enumerate(lengths)]
+        left, below = max(0.5, *ahead) + 0.1, 0.47 * max(lengths) + 0.35
+        wide, high = left + WIDTH + 0.1, below + 0.45 + 0.28 * len(methods)
+        figure = Figure((wide, high))
+        axes = figure.add_axes((left / wide, below / high, WIDTH / wide, 1 - (below + 0.1) / high))
         for method in methods:
             cells = [Value(float(rank)) for rank in ranks[method.slug]]
             _line(axes, x, cells, method, grey=False, band=False)

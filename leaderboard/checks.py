@@ -17,6 +17,7 @@ from simclick.leaderboard.archive import Archive
 from simclick.leaderboard.fitting import check_fit
 from simclick.leaderboard.limits import RefusedError, canonical_json
 from simclick.leaderboard.opening import Opened, OpenedRun, open_submission
+from simclick.leaderboard.possible import check_answers, check_prompts
 from simclick.leaderboard.remote import TOLD
 from simclick.leaderboard.replay import Findings, Replayer, compare
 from simclick.leaderboard.summary import declared_seconds, summarise
@@ -185,6 +186,8 @@ def _check_fit(opened: Opened, findings: Findings) -> None:
         try:
             rows = run.claimed
             check_fit(rows.episodes, rows.steps, opened.suite, run.protocol, "the archive")
+            check_prompts(rows.prompts, rows.steps, run.protocol, run.protocol.id)
+            check_answers(rows.masks.rows, rows.steps, run.protocol.id)
         except ConfigError as error:
             findings.add("episodes", str(error))
 

@@ -31,6 +31,7 @@ __all__ = [
     "VERDICT_KEYS",
     "Entry",
     "MethodCard",
+    "entry_folders",
     "load_entries",
     "load_entry",
 ]
@@ -175,8 +176,21 @@ class Entry:
         return frame.sort_values(keys, kind="stable", ignore_index=True)
 
 
+def entry_folders(folder: Path) -> list[Path]:
+    """Return the folders ``SUITE/SLUG/`` below a folder, sorted; names that begin with a dot are passed over.
+
+    Raises:
+        ConfigError: When the folder is missing, or one of them is a link or has another name.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"no such folder of submissions: {folder}")
+    return [entry for suite in _folders(folder) for entry in _folders(suite)]
+
+
 def load_entries(folder: Path) -> list[Entry]:
     """Return all accepted submissions below a folder, sorted by suite and slug.
+
+    Their shape is checked, not what they say: that is `simclick.leaderboard.folders.check_folders`.
 
     Args:
         folder: It holds ``SUITE/SLUG/`` folders; names that begin with a dot are passed over.
@@ -184,9 +198,7 @@ def load_entries(folder: Path) -> list[Entry]:
     Raises:
         ConfigError: When the folder is missing, or one submission is bad: one line that names it.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"no such folder of submissions: {folder}")
-    return [load_entry(entry) for suite in _folders(folder) for entry in _folders(suite)]
+    return [load_entry(entry) for entry in entry_folders(folder)]
 
 
 def load_entry(folder: Path) -> Entry:

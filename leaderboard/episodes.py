@@ -12,9 +12,12 @@ from simclick.errors import ConfigError
 from simclick.leaderboard.boards import Method
 from simclick.report.grid import Column, Grid, Row, Value
 from simclick.report.tables import slug
+from simclick.texts import plain
 
 __all__ = ["Strip", "strips"]
 
+_REASON = 300
+"""Characters of a reason."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -26,13 +29,15 @@ class Strip:
         heading: Case, target, level.
         alt: What its picture shows, in words.
         picture: The picture as a data address, or "".
-        grid: Its steps: prompts, cost and Dice.
+        grid: Its steps: prompts, cost and Dice, or that there was no answer.
+        reason: Why the method failed, in its own words; "" where it did not.
     """
 
     heading: str
     alt: str
     picture: str
     grid: Grid
+    reason: str = ""
 
 
 def strips(method: Method) -> dict[str, list[Strip]]:
@@ -56,12 +61,14 @@ def _strip(method: Method, film: Mapping[str, Any], number: int) -> Strip:
     noise = f", noise {film['level']:g}, repeat {film['repeat']}" if film["level"] else ""
     end = "failed" if film["status"] == "failed" else f"Dice {film['final_dice']:.3f} at the end"
     heading = f"{film['case_id']}, {film['target']}{noise}: {end}"
+    unanswered, reason = _failure(method, film)
     rows = []
     for step in film["steps"]:
+        dice = Value(text="no answer") if step["step"] in unanswered else Value(float(step["dice"]))
         cells = {
             "prompts": Value(text="; ".join(_said(prompt) for prompt in step["prompts"])),
             "cost": Value(float(step["cost"])),
-            "dice": Value(float(step["dice"])),
+            "dice": dice,
         }
         rows.append(Row(str(step["step"]), cells))
     columns = (
@@ -74,13 +81,26 @@ def _strip(method: Method, film: Mapping[str, Any], number: int) -> Strip:
         name, f"Step by step: {film['case_id']} under {film['protocol']}", "step", columns, tuple(rows)
     )
     alt = f"{method.label} on {heading}; the steps are in the table below"
-    return Strip(heading, alt, _picture(method.entry.folder, film.get("picture")), grid)
+    return Strip(heading, alt, _picture(method.entry.folder, film.get("picture")), grid, reason)
+
+
+def _failure(method: Method, film: Mapping[str, Any]) -> tuple[set[int], str]:
+    """Return the steps that a method left without an answer, and why, from the rows of its entry."""
+    if film["status"] != "failed":
+        return set(), ""
+    protocol, key = str(film["protocol"]), ("case_id", "level", "repeat")
+    steps, episodes = (
+        table[(table[list(key)] == [film[name] for name in key]).all(axis=1)]
+        for table in (method.entry.steps(protocol), method.entry.episodes(protocol))
+    )
+    said = [plain(error, _REASON) for error in episodes["error"] if isinstance(error, str) and error]
+    return set(steps.loc[steps["chosen"] < 0, "step"].astype(int)), said[0] if said else "no reason was given"
 
 
 def _said(prompt: Mapping[str, Any]) -> str:
     """Return a prompt in words: where it landed, and where it was meant if that differs."""
-    sign = "+" if prompt["positive"] else "\N{MINUS SIGN}"
-    text = f"{sign} {prompt['kind']} at {_at(prompt['landed'])}"
+    sign = "positive" if prompt["positive"] else "negative"
+    text = f"{sign} {prompt['kind']}" + (f" at {_at(prompt['landed'])}" if prompt["landed"] else "")
     if list(prompt["meant"]) != list(prompt["landed"]):
         text += f", meant {_at(prompt['meant'])}"
     if prompt.get("meant_positive", prompt["positive"]) != prompt["positive"]:

@@ -6,17 +6,17 @@ every place at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from simclick.errors import ConfigError
-from simclick.leaderboard.accept import worst_keys
 from simclick.leaderboard.entries import Entry
 from simclick.leaderboard.suites import Suite
-from simclick.protocol import Protocol, load_protocol
+from simclick.leaderboard.worst import worst_keys
+from simclick.protocol import Protocol
 
 __all__ = ["check_fit", "check_stories"]
 
@@ -50,10 +50,11 @@ def check_fit(
     """
     groups = {case.case_id: case.group for case in suite.cases}
     failed = episodes["status"] == "failed"
-    last = steps.groupby(_EPISODE, sort=True).agg(
-        n=("step", "size"), dice=("dice", "last"), unanswered=("chosen", lambda c: int((c < 0).sum())),
-        end=("chosen", "last"),
-    )  # fmt: skip
+    last = (
+        steps.assign(nothing=steps["chosen"] < 0)
+        .groupby(_EPISODE, sort=True)
+        .agg(n=("step", "size"), dice=("dice", "last"), unanswered=("nothing", "sum"), end=("chosen", "last"))
+    )
     ends = episodes.merge(last.reset_index(), on=_EPISODE, how="left", validate="one_to_one")
     bare = ends["n"].isna()
     number = steps.groupby(_EPISODE, sort=False).cumcount() + 1
@@ -66,7 +67,7 @@ def check_fit(
         "steps of no episode": ~_keys(steps).isin(_keys(episodes)),
         "steps: not 1, 2, … without a gap": steps["step"].to_numpy() != number.to_numpy(),
         "episodes: steps is not the number of steps": ends["steps"] != ends["n"].fillna(ends["steps"]),
-        "episodes: steps without their rows": bare & ~failed & (ends["steps"] != 0),
+        "episodes: steps without their rows": bare & (ends["steps"] != 0),
         "final_dice is not the last step's": ~bare & (ends["final_dice"] != ends["dice"]),
         "final_dice without a step": bare & ~ends["final_dice"].isin([0.0, 1.0]),
         "steps: a step without answer": (ends["unanswered"].fillna(0) != (ends["end"] < 0))
@@ -109,36 +110,48 @@ def _unsteady(episodes: pd.DataFrame) -> Any:
     return episodes.groupby("case_id")[["modality", "target"]].nunique().gt(1)
 
 
-def check_stories(entry: Entry) -> None:
+def check_stories(
+    entry: Entry,
+    stories: Sequence[Mapping[str, Any]],
+    tables: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]],
+    protocols: Mapping[str, Protocol],
+) -> None:
     """Refuse stories of other episodes than the worst, or that say other than the rows of them.
+
+    Args:
+        entry: The accepted folder.
+        stories: What its `Entry.worst` returned.
+        tables: Its episodes and steps, by protocol.
+        protocols: The suite's protocols, by name.
 
     Raises:
         ConfigError: Naming the file.
     """
     must_be = {
         (name, *key)
-        for name in entry.protocols
-        for key in worst_keys(entry.episodes(name), entry.steps(name), load_protocol(name).budget)
+        for name, (episodes, steps) in tables.items()
+        for key in worst_keys(episodes, steps, protocols[name].budget)
     }
-    said = [(s["protocol"], s["case_id"], s["level"], s["repeat"]) for s in entry.worst()]
-    if len(said) != len(must_be) or not all(key in must_be for key in said):
+    said = [(s["protocol"], s["case_id"], s["level"], s["repeat"]) for s in stories]
+    if len(said) != len(must_be) or set(said) != must_be:
         raise ConfigError(f"{entry.folder}: worst/ does not hold the worst episodes of each protocol")
-    tables: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {}
-    for story in entry.worst():
+    for story in stories:
         where = f"{entry.folder}: worst/{story['file']}"
-        name = str(story["protocol"])
-        if name not in tables:
-            tables[name] = tuple(t.set_index(_EPISODE) for t in (entry.episodes(name), entry.steps(name)))  # type: ignore[assignment]
-        episodes, steps = tables[name]
-        key: Any = (story["case_id"], story["level"], story["repeat"])
-        try:
-            about, shown = episodes.loc[key], list(map(_shown, story["steps"]))
-        except (KeyError, TypeError):
-            raise ConfigError(f"{where}: no episode of the rows") from None
-        rows = steps[steps.index == key]
+        mine, rows = (_of(table, story) for table in tables[str(story["protocol"])])
+        if len(mine) != 1:
+            raise ConfigError(f"{where}: no episode of the rows")
+        about, shown = mine.iloc[0], list(map(_shown, story["steps"]))
         must = list(zip(rows["step"], rows["cost"], rows["dice"], strict=True))
         if shown != must or any(story[k] != about[k] for k in ("target", "group", "status", "final_dice")):
             raise ConfigError(f"{where}: not what the rows say of that episode")
+
+
+def _of(table: pd.DataFrame, story: Mapping[str, Any]) -> pd.DataFrame:
+    of_case = table[table["case_id"] == story["case_id"]]
+    mine: pd.DataFrame = of_case[
+        (of_case["level"] == story["level"]) & (of_case["repeat"] == story["repeat"])
+    ]
+    return mine
 
 
 def _shown(step: Mapping[str, Any]) -> tuple[Any, Any, Any]:

@@ -5,6 +5,7 @@ Written by a person as ``method.yaml`` (`TEMPLATE`), kept in ``submission.json``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date as calendar_date
@@ -14,6 +15,7 @@ from simclick.agent import AgentInfo
 from simclick.leaderboard.limits import RefusedError, check_keys, check_text, check_url, read_yaml
 from simclick.leaderboard.names import check_name, shipped_name, slug
 from simclick.prompts import KINDS
+from simclick.texts import plain
 
 __all__ = [
     "FAMILIES",
@@ -24,6 +26,7 @@ __all__ = [
     "card_of_agent",
     "check_filled",
     "check_name",
+    "check_overlap",
     "read_card",
     "shipped_name",
     "slug",
@@ -162,6 +165,32 @@ def check_filled(card: MethodCard) -> None:
     left += ["authors"] if set(card.authors) & set(_PLACEHOLDERS["authors"]) else []
     if left:
         raise RefusedError(f"method card: {', '.join(left)}: still the template's words; write your own")
+
+
+def check_overlap(card: MethodCard, suite: str, dataset: str, told: object) -> None:
+    """Refuse a card that says ``none`` of a training overlap where the agent itself says otherwise.
+
+    An agent's words say ``none`` if they begin with it, or with ``no``; what it does not mention it says
+    nothing of.
+
+    Args:
+        card: The card.
+        suite: Name of the suite.
+        dataset: Name of its data set.
+        told: `AgentInfo.overlap` of the runs: words by the name of a data set, or of the suite.
+
+    Raises:
+        RefusedError: Quoting the agent; one line with the way out.
+    """
+    if card.overlap.get(suite) != "none" or not isinstance(told, Mapping):
+        return
+    for name in (suite, dataset):
+        words = str(told.get(name, ""))
+        if words.strip() and re.match(r"\s*(no|none)\b", words, re.IGNORECASE) is None:
+            raise RefusedError(
+                f"method card: overlap: it says none for {suite}, but the agent says of {plain(name, 60)}: "
+                f"{plain(words, 120)!r}: say partial, full or unknown"
+            )
 
 
 def card_of_agent(info: AgentInfo, **changes: Any) -> MethodCard:

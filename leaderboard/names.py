@@ -20,13 +20,14 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HA
 _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 """Letters and symbols of no width or no ink."""
 _ALIKE = str.maketrans(
-    "аеорсхуіѕԁһјԝԛкмтнвгьαορνικτυωεχγıɡɑℓᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
-    "aeopcxyisdhjwqkmthbrbaopviktuwexyigalabcdefghijklmnoprstuvwyz",
+    "аеорсхуіѕԁһјԝԛкмтнвгьαορνικτυωεχγıɩɡɑℓᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
+    "aeopcxyisdhjwqkmthbrbaopviktuwexyiigalabcdefghijklmnoprstuvwyz",
 )
 """Small letters of other scripts, and small capitals, that look like Latin small letters."""
 _OTHERS = frozenset({"medsam2"})
 """Published methods that are no version of an agent of ours, though their names say so."""
-_VERSION = re.compile(r"(v|version)?\d*")
+_VERSION = re.compile(r"(v|version)?(\d*|i{1,3}|iv|vi{0,3}|ix)")
+"""A number, also a Roman one below ten."""
 
 
 def slug(name: str) -> str:
@@ -49,21 +50,30 @@ def shipped_name(name: str) -> str | None:
     """Return the agent of simclick's own that a name would be taken for, or None.
 
     Compared are letters and digits: after NFKC, in small letters, without accents, spaces and marks, letters
-    that look like Latin ones as these; a version at the end, set off from the rest, is left out. So
-    ``Disc``, ``graph-cut 2`` and ``Graph Cut (v3)`` are taken for ours, ``MedSAM-2`` and ``disc net`` not.
+    that look like Latin ones as these; signs such as ™ count as their letters, and as none; a version at the
+    end, set off from the rest, is left out. So ``Disc``, ``disc™``, ``graph-cut II`` and ``Graph Cut (v3)``
+    are taken for ours, ``MedSAM-2`` and ``disc net`` not. So is a name whose `slug` is that of ours.
     """
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", name).casefold())
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_ALIKE)
-    words = re.findall(r"[^\W_]+", plain)
-    if "".join(words) in _OTHERS:
+    shipped = [agent for agent in sorted(AGENTS) if agent not in OPEN]
+    if "".join(_words(name)) in _OTHERS:
         return None
-    ours = {re.sub(r"[^a-z0-9]", "", agent): agent for agent in sorted(AGENTS) if agent not in OPEN}
-    for end in range(len(words), 0, -1):
-        if all(_VERSION.fullmatch(word) for word in words[end:]) and (
-            agent := ours.get("".join(words[:end]))
-        ):
-            return agent
-    return None
+    ours = {re.sub(r"[^a-z0-9]", "", agent): agent for agent in shipped}
+    for text in (name, "".join(c if c.isalnum() else " " for c in name)):
+        words = _words(text)
+        for end in range(len(words), 0, -1):
+            if all(_VERSION.fullmatch(word) for word in words[end:]) and (
+                agent := ours.get("".join(words[:end]))
+            ):
+                return agent
+    return next((agent for agent in shipped if slug(agent) == slug(name)), None)
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a name as `shipped_name` compares them; numbers that are one sign stand apart."""
+    apart = "".join(f" {c} " if unicodedata.category(c) in ("Nl", "No") else c for c in text)
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", apart).casefold())
+    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_ALIKE)
+    return re.findall(r"[^\W_]+", plain)
 
 
 def check_name(name: str, agent: str, where: str = "method card: name") -> None:

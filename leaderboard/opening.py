@@ -16,6 +16,7 @@ import pandas as pd
 from simclick.leaderboard.archive import Archive, read_archive
 from simclick.leaderboard.limits import SHA256, RefusedError, canonical_json, check_text
 from simclick.leaderboard.manifest import agent_info, check_protocol, check_run_json
+from simclick.leaderboard.method import check_overlap
 from simclick.leaderboard.names import check_name
 from simclick.leaderboard.parquet import Bounds, read_masks, read_table
 from simclick.leaderboard.replay import Claimed
@@ -258,6 +259,8 @@ def _check_card(opened: Opened) -> None:
             )
     if set(card.prompts) != set(first["accepts"]):
         raise RefusedError(f"method card: prompts are not what the agent takes ({first['accepts']})"[:300])
+    dataset = str(opened.runs[0].manifest["dataset"]["name"])
+    check_overlap(card, opened.suite.name, dataset, first.get("overlap"))
     ran = {run.protocol.id for run in opened.runs}
     for name, _ in opened.suite.protocols:
         if name not in ran and opened.suite.protocol(name).make_annotator().kinds <= set(first["accepts"]):

@@ -15,6 +15,12 @@ from simclick.leaderboard.limits import RefusedError
 __all__ = ["check_pages"]
 
 _PAGES = 10_000
+"""Pages of a file: an honest one has a page per column and 20 000 rows."""
+_HEADERS = 256 << 10
+"""Bytes of all headers of a file together: an honest one has some tens per page."""
+_WRITER = "parquet-cpp-arrow "
+"""Who wrote the file. The reader goes beyond the end of columns that some other writers made."""
+_TAIL = 8
 _DEPTH = 8
 _BYTES = {3: 1, 7: 8}
 """Kinds of fixed size: a byte, a double."""
@@ -24,15 +30,35 @@ _TRUE_FALSE, _WHOLE, _TEXT, _LISTS, _STRUCT, _I32 = {1, 2}, {4, 5, 6}, 8, {9, 10
 def check_pages(data: bytes, about: pq.FileMetaData, where: str) -> None:
     """Refuse a file with a column whose pages unpack to more than its footer says.
 
+    No two columns share a byte, so every header is walked once, and all headers together are short.
+
     Args:
         data: The file.
         about: Its footer.
         where: What to call it in an error.
 
     Raises:
-        RefusedError: Also on headers that cannot be read, pages beyond their column, and many thousand pages.
+        RefusedError: Also on columns that overlap or lie outside the file, headers that cannot be read, pages
+            beyond their column, many thousand pages, long headers, and another writer than pyarrow.
     """
-    pages = 0
+    if not str(about.created_by or "").startswith(_WRITER):
+        raise RefusedError(f"{where}: not written by pyarrow")
+    pages = headers = 0
+    for begin, end, most in _columns(data, about, where):
+        unpacked = 0
+        while begin < end:
+            size, packed, after = _page(data, begin, min(end, begin + _HEADERS - headers), where)
+            headers += after - begin
+            begin = after + packed
+            unpacked += size
+            pages += 1
+            if pages > _PAGES or begin > end or unpacked > most:
+                raise RefusedError(f"{where}: its pages are not those that its footer tells of")
+
+
+def _columns(data: bytes, about: pq.FileMetaData, where: str) -> list[tuple[int, int, int]]:
+    """Return where the columns of all row groups begin and end, and what each may unpack to, in order."""
+    found = []
     for i in range(about.num_row_groups):
         group = about.row_group(i)
         for j in range(group.num_columns):
@@ -40,21 +66,22 @@ def check_pages(data: bytes, about: pq.FileMetaData, where: str) -> None:
             begin = column.data_page_offset
             if column.has_dictionary_page:
                 begin = min(begin, column.dictionary_page_offset)
-            end, unpacked = begin + column.total_compressed_size, 0
-            if not 4 <= begin <= end <= len(data):
-                raise RefusedError(f"{where}: a column lies outside the file")
-            while begin < end:
-                size, packed, begin = _page(data, begin, where)
-                begin += packed
-                unpacked += size
-                pages += 1
-                if pages > _PAGES or begin > end or unpacked > column.total_uncompressed_size:
-                    raise RefusedError(f"{where}: its pages are not those that its footer tells of")
+            found.append((begin, begin + column.total_compressed_size, column.total_uncompressed_size))
+    footer = len(data) - _TAIL - int.from_bytes(data[-_TAIL:-4], "little")
+    free = 4  # behind the magic
+    found.sort()
+    for begin, end, _ in found:
+        if not begin <= end <= footer or begin < 4:
+            raise RefusedError(f"{where}: a column lies outside the file")
+        if begin < free:
+            raise RefusedError(f"{where}: two columns lie in one place")
+        free = end
+    return found
 
 
-def _page(data: bytes, begin: int, where: str) -> tuple[int, int, int]:
-    """Return the unpacked and packed size of the page at a place, and where its header ends."""
-    reader = _Header(data, begin)
+def _page(data: bytes, begin: int, end: int, where: str) -> tuple[int, int, int]:
+    """Return the unpacked and packed size of the page at a place, and where its header ends, before `end`."""
+    reader = _Header(data, begin, end)
     try:
         found = reader.struct(top=True)
         return found[2], found[3], reader.place
@@ -65,8 +92,9 @@ def _page(data: bytes, begin: int, where: str) -> tuple[int, int, int]:
 class _Header:
     """Reads a struct, and keeps the whole numbers of its fields 1 to 3: kind, unpacked and packed size."""
 
-    def __init__(self, data: bytes, place: int) -> None:
+    def __init__(self, data: bytes, place: int, end: int) -> None:
         self._data = data
+        self._end = end
         self.place = place
 
     def struct(self, *, top: bool = False, depth: int = 0) -> dict[int, int]:
@@ -111,10 +139,12 @@ class _Header:
                 raise ValueError("a list of lists")
             else:
                 self._value(kind, depth)
-            if self.place > len(self._data):
+            if self.place > self._end:
                 raise ValueError("beyond the end")
 
     def _byte(self) -> int:
+        if self.place >= self._end:
+            raise ValueError("beyond the end")
         value = self._data[self.place]
         self.place += 1
         return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from simclick.harness.records import TIMINGS
 from simclick.leaderboard.canonical import check_numbers
@@ -18,7 +19,7 @@ from simclick.leaderboard.limits import TEXT_BYTES, RefusedError
 from simclick.leaderboard.page_sizes import check_pages
 from simclick.texts import stray
 
-__all__ = ["EPISODES", "MAX_ROWS", "STEPS", "read_rows"]
+__all__ = ["EPISODES", "MAX_ROWS", "MAX_UNPACKED", "STEPS", "read_rows"]
 
 EPISODES = pa.schema(
     [
@@ -57,6 +58,8 @@ STEPS = pa.schema(
 
 MAX_ROWS = 200_000
 """Rows of one table: several times what fits into an accepted folder of honest rows."""
+MAX_UNPACKED = 16 << 20
+"""Bytes of one table, unpacked: what so many rows of numbers take."""
 _ALL_TEXT = 32 << 20
 """Bytes that the entries of a text column take together, written out."""
 _SECONDS = 1e7
@@ -79,11 +82,20 @@ def read_rows(data: bytes, schema: pa.Schema, where: str) -> pa.Table:
     try:
         check_footer(data, schema, where, MAX_ROWS, 1)
         file = open_parquet(data, read_dictionary=texts)
+        _check_unpacked(file.metadata, where)
         check_pages(data, file.metadata, where)
         found = file.read(use_threads=False)
         return _checked(found, schema, where)
     except (pa.ArrowException, OSError, ValueError, OverflowError, KeyError, MemoryError) as error:
         raise RefusedError(f"{where}: {' '.join(str(error).split())[:200] or type(error).__name__}") from None
+
+
+def _check_unpacked(about: pq.FileMetaData, where: str) -> None:
+    """Refuse a table that unpacks to more than `MAX_UNPACKED` by its own footer; its pages keep to that."""
+    groups = [about.row_group(i) for i in range(about.num_row_groups)]
+    size = sum(g.column(j).total_uncompressed_size for g in groups for j in range(g.num_columns))
+    if size > MAX_UNPACKED:
+        raise RefusedError(f"{where}: its columns unpack to {size} bytes; at most {MAX_UNPACKED}")
 
 
 def _checked(found: pa.Table, schema: pa.Schema, where: str) -> pa.Table:

@@ -9,7 +9,8 @@ from pathlib import Path
 from simclick.errors import ConfigError
 from simclick.leaderboard.boards import SuiteFacts
 from simclick.leaderboard.downloads import Files
-from simclick.leaderboard.entries import Entry, load_entries
+from simclick.leaderboard.entries import Entry
+from simclick.leaderboard.folders import check_folders
 from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.standings import compute_standings, facts_of
 from simclick.leaderboard.suites import Suite, load_suite
@@ -42,7 +43,7 @@ def build_site(
     suite_files: Sequence[Path] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> SiteResult:
-    """Build the site of a folder of accepted submissions.
+    """Build the site of a folder of accepted submissions, each checked by itself first.
 
     Args:
         submissions: It holds ``SUITE/SLUG/`` folders.
@@ -54,8 +55,9 @@ def build_site(
         ConfigError: When a submission or suite is bad, or `out` holds something else.
         StoreError: When the site cannot be written.
     """
-    entries = load_entries(submissions)
     own = {suite.name: suite for suite in (load_suite(str(path)) for path in suite_files)}
+    progress("checking the submissions")
+    entries = check_folders(submissions, own)
     names = sorted({entry.suite for entry in entries})
     suites = {name: own[name] if name in own else load_suite(name) for name in names}
     facts = {name: facts_of(suite) for name, suite in suites.items()}
@@ -76,7 +78,7 @@ def write_site(
     out: Path,
     progress: Callable[[str], None] = lambda _: None,
 ) -> SiteResult:
-    """Write the site of some entries; arguments and errors as of `build_site`."""
+    """Write the site of some entries that were checked; arguments and errors as of `build_site`."""
     if out.is_dir() and (out / "run.json").exists():
         raise ConfigError(f"--out {out} is a run directory: choose another folder")
     standings = compute_standings(entries, suites, progress)

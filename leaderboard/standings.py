@@ -12,6 +12,7 @@ from simclick.errors import ConfigError
 from simclick.leaderboard.boards import Board, Method, SuiteFacts, make_board
 from simclick.leaderboard.entries import Entry
 from simclick.leaderboard.frames import failure_marks, suite_frames
+from simclick.leaderboard.one_method import check_one_method
 from simclick.leaderboard.suites import Suite
 from simclick.leaderboard.tables import turned
 from simclick.report.grid import Value
@@ -74,7 +75,8 @@ def compute_standings(
         progress: Called with each board's name before it is computed.
 
     Raises:
-        ConfigError: When a suite is not known or has another digest, or an entry lacks episodes.
+        ConfigError: When a suite is not known or has another digest, an entry lacks episodes, or two entries
+            of one slug are of different methods.
     """
     for entry in entries:
         if entry.suite not in suites:
@@ -85,6 +87,7 @@ def compute_standings(
             raise ConfigError(
                 f"{entry.folder}: made for another {entry.suite} (its digest is not {digest[:12]})"
             )
+    check_one_method(entries)
     slugs = sorted({entry.slug for entry in entries})
     truthful = {e.slug: not e.oracle for e in sorted(entries, key=lambda e: e.suite, reverse=True)}
     drawn = looks(

@@ -133,8 +133,11 @@ def pairs_grid(board: Board) -> Grid | None:
             "p": Value(r.p),
             "p_holm": Value(r.p_holm),
         }
-        sides = ((r.a, a), (r.b, b))
-        said = [f"{who}: {mark}" for slug, who in sides for mark in failure_marks(*board.failed(slug))]
+        said = [
+            f"{who}: {mark}"
+            for slug, who in ((r.a, a), (r.b, b))
+            for mark in (*board.methods[slug].trained, *failure_marks(*board.failed(slug)))
+        ]
         rows.append(Row(f"{a} − {b}", cells, tuple(said)))  # noqa: RUF001
     if not rows:
         return None

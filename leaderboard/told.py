@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from simclick.leaderboard.limits import SHA256, RefusedError, check_keys, check_text, read_json
+from simclick.leaderboard.possible import fits_kind
 from simclick.prompts import KINDS
 
 __all__ = ["NAME", "check_story", "check_submission"]
@@ -18,6 +19,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 """A name of a suite, submission or protocol."""
 
 _FORMAT = 1
+_MARKS = ("uses truth", "oracle selection")
+"""Marks of a run that an archive can have, in its order; random weights are no method."""
 _TEXT = 4000
 _SHORT = 200
 _RUNS = 64
@@ -70,6 +73,8 @@ def _check_runs(runs: object, where: str) -> None:
             raise RefusedError(f"{where}: marks must be a list")
         for mark in run["marks"]:
             check_text(mark, f"{where}: marks", _SHORT, empty=False)
+        if run["marks"] != [mark for mark in _MARKS if mark in run["marks"]]:
+            raise RefusedError(f"{where}: marks may be {' and '.join(_MARKS)}, in this order")
         _check_shown(run, where)
     names = [run["protocol"] for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
@@ -110,7 +115,10 @@ def _check_prompt(prompt: object, where: str) -> None:
     if not isinstance(about["positive"], bool):
         raise RefusedError(f"{where}: positive must be true or false")
     for key in ("landed", "meant"):
-        for place in _a_list(about[key], f"{where}: {key}"):
+        places = _a_list(about[key], f"{where}: {key}")
+        if not fits_kind(about["kind"], len(places)):
+            raise RefusedError(f"{where}: {key}: {len(places)} coordinates are no {about['kind']}")
+        for place in places:
             _check_whole(place, f"{where}: {key}")
 
 

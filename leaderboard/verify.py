@@ -54,12 +54,14 @@ class Verdict:
         tier: ``self-reported``, ``replayed`` or ``reproduced``; None where a check failed.
         about: Of the archive: ``sha256 bytes suite method digests``; None where it was refused.
         files: Files of an accepted folder, where these were asked for.
+        suite: The file of a suite that simclick does not ship, where one was given.
     """
 
     checks: tuple[Check, ...]
     tier: str | None
     about: Mapping[str, Any] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    suite: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -147,7 +149,7 @@ def verify(
         )
         verdict = "pass" if found.passed else "fail"
         reproduced = Check("reproduced", verdict, f"{plain(found.detail, _LINE)} (sample {seed})")
-    return _verdict(merged, reproduced, replay)
+    return replace(_verdict(merged, reproduced, replay), suite=suite)
 
 
 class _Told:

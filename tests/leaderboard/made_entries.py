@@ -172,8 +172,9 @@ def write_toy(root: Path) -> list[Entry]:
     )
     write_entry(root, "peeker", 3.0, oracle=True)
     few = {"clicks": CLICKS}
-    for slug, skill in (("alpha", 0.8), ("disc", -1.0)):
-        write_entry(root, slug, skill, suite="tiny-v1", cases=9, roles=few)
+    small: dict[str, Any] = {"suite": "tiny-v1", "cases": 9, "roles": few}
+    write_entry(root, "alpha", 0.8, authors=("A. Author", "B. Author"), **small)
+    write_entry(root, "disc", -1.0, **small)
     return [_hostile(entry) if entry.slug == "beta" else entry for entry in load_entries(root)]
 
 

@@ -10,6 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import pytest
 from made_entries import BOX, CLICK_NOISE, CLICKS, EVIL, toy_suite, write_entry
@@ -17,7 +18,7 @@ from made_entries import BOX, CLICK_NOISE, CLICKS, EVIL, toy_suite, write_entry
 from simclick.leaderboard.boards import Board
 from simclick.leaderboard.downloads import Files
 from simclick.leaderboard.entries import load_entries
-from simclick.leaderboard.episodes import strips
+from simclick.leaderboard.episodes import _failure, strips
 from simclick.leaderboard.method_tables import subset_grid
 from simclick.leaderboard.pages import add_pages
 from simclick.leaderboard.standings import Standing, compute_standings
@@ -204,3 +205,36 @@ def test_a_worst_episode_that_failed_says_so(tmp_path: Path) -> None:
     assert "failed" not in " ".join(headings())
     story.write_text(json.dumps({**content, "status": "failed"}))
     assert headings()[0].endswith(": failed")
+
+
+def test_a_click_without_an_answer_is_no_dice_of_0_and_the_reason_is_told(tmp_path: Path) -> None:
+    folder = write_entry(tmp_path, "frail", 1.0, cases=24, roles=ROLES, failed=3)
+    story = folder / "worst" / f"{CLICKS.id}-1.json"
+    content = json.loads(story.read_text())
+    content["steps"] = [{**content["steps"][0], "step": n, "cost": n, "dice": 0.0} for n in range(1, 11)]
+    story.write_text(json.dumps({**content, "status": "failed", "final_dice": 0.0}))
+    found = compute_standings(load_entries(tmp_path), {"toy-v1": toy_suite(cases=24, roles=ROLES)})[0]
+    strip = strips(found.boards["clicks"].methods["frail"])[CLICKS.id][0]
+    assert [row.values["dice"].text for row in strip.grid.rows] == [""] * 9 + ["no answer"]
+    assert strip.grid.rows[8].values["dice"].value == 0.0  # an empty mask is an answer
+    assert strip.reason == f"predict: {EVIL}"
+    files = Files()
+    add_pages(files, [found])
+    page = files._content["methods/frail.html"].decode()
+    assert EVIL not in page
+    assert f"failed. The method's reason: predict: {EVIL}" in words(page)
+    name = next(name for name in files._content if name.endswith("worst-1.csv"))
+    lines = list(csv.DictReader(io.StringIO(files._content[name].decode())))
+    assert lines[-1]["dice"] == "no answer"
+    assert lines[0]["prompts"] == "positive click at (11, 20), meant (10, 20)"  # no formula, so no guard
+
+
+def test_a_reason_is_cut() -> None:
+    method = standing().boards["clicks"].methods["frail"]
+    entry = method.entry
+    film = {"protocol": CLICKS.id, "case_id": "case-000", "level": 0.0, "repeat": 0, "status": "failed"}
+    frame = entry.episodes(CLICKS.id).assign(error="x" * 5000)
+    with mock.patch.object(type(entry), "episodes", return_value=frame):
+        steps, reason = _failure(method, film)
+    assert steps == {10}
+    assert len(reason) == 300

@@ -22,8 +22,8 @@ from simclick.leaderboard import changed, folders, verify
 from simclick.leaderboard.accept import write_entry
 from simclick.leaderboard.archive import FORMAT
 from simclick.leaderboard.changed import Evidence, check_changed
-from simclick.leaderboard.entries import EPISODES, STEPS, load_entries, load_entry
-from simclick.leaderboard.folders import check_folder
+from simclick.leaderboard.entries import EPISODES, STEPS, load_entry
+from simclick.leaderboard.folders import check_folder, check_folders
 from simclick.leaderboard.limits import TEXT_BYTES
 from simclick.leaderboard.parquet import parquet_bytes
 from simclick.leaderboard.rows import MAX_ROWS
@@ -139,10 +139,13 @@ def test_a_small_file_that_holds_much_is_refused_by_its_footer(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("rows were read")
 
-    monkeypatch.setattr(pq.ParquetFile, "read", never)
-    (entry,) = load_entries(target.parents[1])  # as a build of the site reads it
-    with pytest.raises(ConfigError, match=said):
-        entry.rows("noc-v1", "steps" if bomb is bomb_of_steps else "episodes")
+    entry = load_entry(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetFile, "read", never)
+        with pytest.raises(ConfigError, match=said):
+            entry.rows("noc-v1", "steps" if bomb is bomb_of_steps else "episodes")
+    with pytest.raises(ConfigError, match=said):  # as a build of the site does
+        check_folders(target.parents[1])
 
 
 def test_a_footer_that_lies_of_its_pages_is_refused(target: Path) -> None:
@@ -224,7 +227,8 @@ def test_values_that_no_run_writes_are_refused(
         (put("steps", None), "steps: must be a list"),
         (put("steps", 0, "prompts", None), "prompts: must be a list"),
         (put("steps", 0, "prompts", 0, "kind", f"{ESC}<script>"), "kind must be one of"),
-        (put("steps", 0, "prompts", 0, "landed", [1e308]), "landed: must be whole numbers"),
+        (put("steps", 0, "prompts", 0, "landed", [1e308, 1]), "landed: must be whole numbers"),
+        (put("steps", 0, "prompts", 0, "meant", [1] * 4000), "meant: 4000 coordinates are no click"),
         (put("steps", 0, "dice", "0.5"), "dice: must be a number"),
         (put("more", 1), "unknown key"),
     ],

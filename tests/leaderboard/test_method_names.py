@@ -13,7 +13,7 @@ from simclick.baselines import AGENTS
 from simclick.errors import ConfigError
 from simclick.leaderboard.limits import RefusedError
 from simclick.leaderboard.method import TEMPLATE, check_filled, read_card
-from simclick.leaderboard.names import check_name, shipped_name, slug
+from simclick.leaderboard.names import OPEN, check_name, shipped_name, slug
 from simclick.leaderboard.pack import pack_bytes
 
 
@@ -31,6 +31,18 @@ from simclick.leaderboard.pack import pack_bytes
         ("disc 1.0", "disc"),
         ("SAM ViT-B", "sam_vit_b"),
         ("ᴅɪꜱᴄ", "disc"),
+        ("dɩsc", "disc"),  # noqa: RUF001
+        ("Grabcut™", "grabcut"),
+        ("Grab™cut", "grabcut"),
+        ("disc® v2", "disc"),
+        ("disc II", "disc"),
+        ("discⅡ", "disc"),
+        ("disc²", "disc"),
+        ("RITM-2", "ritm"),
+        ("MedSAM²", None),
+        ("disc & co", None),
+        ("discii", None),
+        ("disc X", None),
         ("MedSAM 3", "medsam"),
         ("MedSAM2", None),
         ("MedSAM-2", None),
@@ -47,6 +59,15 @@ def test_which_names_would_be_taken_for_ours(name: str, agent: str | None) -> No
     else:
         with pytest.raises(RefusedError, match=r"mixes|would be taken for"):
             check_name(name, "mine")
+
+
+def test_no_other_name_leads_to_the_folder_of_one_of_ours() -> None:
+    for agent in (name for name in AGENTS if name not in OPEN):
+        for name in (f"{slug(agent)}™", f"☂ {agent}", f"{agent.title()}…"):
+            assert slug(name) == slug(agent)
+            with pytest.raises(RefusedError, match="choose another name"):
+                check_name(name, "mine")
+            check_name(name, agent)
 
 
 def test_every_agent_of_ours_may_have_its_own_name() -> None:

@@ -98,7 +98,7 @@ def test_sorting_by_mouse_and_by_keyboard(tab: Tab) -> None:
     assert seconds == [0.001, 0.05, 0.2, 0.5]
     assert page.locator("#toy-v1-clicks thead th[aria-sort]").count() == 1
     # One board's order is not the others'.
-    assert column(page, "toy-v1-box", "method")[0] == "Alpha"
+    assert column(page, "toy-v1-box", "method")[0] == "Alpha training overlap: partial"
 
 
 def test_filters_hide_rows_and_boards_and_stand_in_the_address(tab: Tab) -> None:
@@ -110,12 +110,12 @@ def test_filters_hide_rows_and_boards_and_stand_in_the_address(tab: Tab) -> None
     page.select_option("select[name=protocol]", "clicks")
     assert shown.count() == 1
     page.select_option("select[name=tier]", "reproduced")
-    assert column(page, "toy-v1-clicks", "method") == ["Alpha"]
+    assert column(page, "toy-v1-clicks", "method") == ["Alpha training overlap: partial"]
     assert "1 board shown, with 1 row." in page.locator("#shown").inner_text()
     address = page.evaluate("location.hash")
     assert address == "#suite=toy-v1&protocol=clicks&tier=reproduced"
     tab.open(f"index.html{address}")
-    assert column(page, "toy-v1-clicks", "method") == ["Alpha"]
+    assert column(page, "toy-v1-clicks", "method") == ["Alpha training overlap: partial"]
     assert page.locator("select[name=tier]").input_value() == "reproduced"
     page.select_option("select[name=prompt]", "scribble")
     assert page.locator("#toy-v1-clicks p.none").is_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -92,9 +93,9 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Verdict]:
     """Accept the tiny submission, as if simclick shipped its suite."""
     it = made()
     folder = tmp_path_factory.mktemp("accepted")
-    verdict = _verdict(
-        found(it.write(folder), it.suite_file, accept=True), Check("reproduced", "skipped", "not asked"), True
-    )
+    result = found(it.write(folder), it.suite_file, accept=True)
+    verdict = _verdict(result, Check("reproduced", "skipped", "not asked"), True)
+    verdict = replace(verdict, suite=it.suite_file)
     write_entry(verdict, folder / "submissions", url="https://example.org/a.zip")
     return folder / "submissions", verdict
 
@@ -236,7 +237,6 @@ def test_a_verdict_that_no_page_could_show_is_refused(
 def test_files_that_are_no_part_of_a_submission_are_refused(
     accepted: tuple[Path, Verdict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import hashlib
     import shutil
 
     monkeypatch.setattr(folders, "suite_names", lambda: ["tiny-v1"])
@@ -390,6 +390,10 @@ def test_a_site_says_which_suites_and_protocols_have_no_board(
         shutil.copytree(accepted[0], folder / "subs")
         path = folder / "subs" / "tiny-v1" / "disc" / "submission.json"
         path.write_text(path.read_text().replace(made().suite.digest, suite.digest))
+        found_by = path.with_name("verdict.json")
+        verdict = json.loads(found_by.read_text())
+        verdict["files"]["submission.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        found_by.write_text(json.dumps(verdict))
         (folder / "tiny-v1.yaml").write_text(suite_text(suite))
         words = ["--submissions", str(folder / "subs"), "--suite", str(folder / "tiny-v1.yaml")]
         code, _, err = run(capsys, "leaderboard", "build", *words, "--out", str(folder / "site"), "--quiet")
