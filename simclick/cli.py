@@ -7,37 +7,17 @@ episodes failed; 2 something was wrong with what was asked, and nothing was writ
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from simclick import __version__
-from simclick.errors import ConfigError, SimclickError
+from simclick.errors import ConfigError, SimclickError, of_system, unknown_name
 from simclick.texts import plain
 
 __all__ = ["main"]
-
-_RUN_HELP = """\
-Words are key=value. The main ones, with an example each:
-  agent=grabcut               the method              (simclick list agents)
-  dataset=folder              the images              (simclick list datasets)
-  protocol=noc-v1             the rules               (simclick list protocols)
-  out=DIR                     the run directory       (default: runs/AGENT-DATASET-PROTOCOL)
-  dataset.root=DIR            where the images are
-  dataset.limit=10            only the first cases
-  dataset.skip_invalid=true   list bad files instead of stopping
-  agent.device=cuda           auto, cpu or cuda
-  agent=custom agent.target=my_module:MyAgent
-  engine.workers=4            worker processes; the rows do not depend on them
-  protocol.budget=5           a changed protocol keeps its id with a +
-  seed=0 save_masks=true retry_failed=true
-The same command again resumes. With -m, comma-separated values are a sweep:
-  simclick run -m agent=grabcut,watershed dataset=phantoms,mni152
-"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,10 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if debug:
+            raise
+        print(f"simclick: error: {plain(of_system(error), 4000)} (--debug shows where)", file=sys.stderr)
+        return 2
 
 
 def _dispatch(words: list[str]) -> int:
-    parser = _parser()
+    parser, commands = _parser()
+    first = next((word for word in words if not word.startswith("-")), None)
+    if first is not None and first not in commands:
+        raise unknown_name("command", first, commands)
     known, rest = parser.parse_known_args(words)
     takes_words = hasattr(known, "words")  # argparse takes them on one side of an option only
     if rest and (not takes_words or any(word.startswith("-") for word in rest)):
@@ -86,23 +74,16 @@ def _dispatch(words: list[str]) -> int:
     return command(known)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, list[str]]:
+    """Return the parser, and the names of the commands."""
     parser = _Parser(prog="simclick", description="Simulated interactive-segmentation benchmark.")
     parser.add_argument("--version", action="version", version=f"simclick {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
-    run = commands.add_parser(
-        "run",
-        help="run, or resume, one run; with -m a sweep",
-        epilog=_RUN_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.add_argument("words", nargs="*", metavar="key=value", help="what to run; see below")
-    run.add_argument("-m", "--multirun", action="store_true", help="a sweep over comma-separated values")
-    run.add_argument("--quiet", action="store_true", help="no progress bar")
-    run.add_argument("--json", action="store_true", help="the result as JSON")
-    run.set_defaults(function=_run)
+    from simclick.commands import run
+
+    run.add(commands)
 
     report = commands.add_parser("report", help="tables, figures and one page from runs")
     report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories")
@@ -130,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="as JSON")
     listing.set_defaults(function=_list)
     _add_commands(commands)
-    return parser
+    return parser, list(commands.choices)
 
 
 def _add_commands(commands: Any) -> None:
@@ -151,101 +132,10 @@ def _add_commands(commands: Any) -> None:
         module.add(commands)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    sys.path.insert(0, "")  # a user's module beside the command is found, also by workers
-    from simclick.config import compose_run, compose_sweep
-
-    if not arguments.multirun:
-        return _run_one(compose_run(arguments.words), arguments)
-    codes = []
-    for spec in compose_sweep(arguments.words):
-        try:
-            codes.append(_run_one(spec, arguments))
-        except SimclickError as error:
-            print(f"simclick: error: {error}", file=sys.stderr)
-            codes.append(2)
-    return max(codes, default=0)
-
-
-def _run_one(spec: Any, arguments: argparse.Namespace) -> int:
-    from simclick.harness.run import SilentDisplay, execute
-
-    outcome = execute(spec, SilentDisplay() if arguments.quiet else _Bars(spec))
-    failed = f"{outcome.failed} of {outcome.plan.episodes} episodes failed"
-    if arguments.json:
-        summary = {
-            "run": str(outcome.path),
-            "episodes": outcome.plan.episodes,
-            "failed": outcome.failed,
-            "fresh": outcome.fresh,
-            "cases": len(outcome.plan.cases),
-            "groups": outcome.plan.groups,
-            "protocol": outcome.plan.protocol.id,
-            "protocol_digest": outcome.plan.protocol.digest,
-            "seed": outcome.plan.seed,
-        }
-        print(json.dumps(summary))
-    else:
-        # Here, not above: what it imports would keep the first episode waiting.
-        from simclick.report.terminal import final_table
-
-        print(final_table(outcome.path))
-    if outcome.failed:
-        print(f"simclick: {failed}; see the `error` column of {outcome.path}/episodes", file=sys.stderr)
-    return 1 if outcome.failed else 0
-
-
-class _Bars:
-    """Progress bars on standard error: cases read, then episodes, rounds per second, time left."""
-
-    def __init__(self, spec: Any) -> None:
-        self._name = f"{spec.agent.name} · {spec.dataset.name} · {spec.protocol.id}"
-        self._reading: Any = None
-
-    def planning(self, read: int, total: int) -> None:
-        """Show how many cases were read."""
-        from tqdm import tqdm
-
-        if self._reading is None:
-            self._reading = tqdm(total=total, desc="reading cases", unit="case", leave=False, delay=1)
-        self._reading.update(read - self._reading.n)
-
-    @contextmanager
-    def working(self, episodes: int, done: int) -> Iterator[Callable[[int, int], None]]:
-        """Show work."""
-        from time import perf_counter
-
-        from tqdm import tqdm
-
-        if self._reading is not None:
-            self._reading.close()
-        rounds, start = 0, perf_counter()
-        with tqdm(
-            total=episodes,
-            initial=done,
-            desc=self._name,
-            unit="episode",
-            dynamic_ncols=True,
-            mininterval=0.2 if sys.stderr.isatty() else 10.0,
-        ) as bar:
-
-            def progress(answered: int, ended: int) -> None:
-                nonlocal rounds
-                rounds += answered
-                bar.set_postfix_str(f"{rounds / (perf_counter() - start):.1f} rounds/s", refresh=False)
-                bar.update(ended)
-
-            yield progress
-
-
 def _report(arguments: argparse.Namespace) -> int:
-    from simclick.harness.store import RUN, check_writable
     from simclick.report.build import build_report
     from simclick.statistics.effort import time_model
 
-    check_writable(arguments.out)
-    if (arguments.out / RUN).exists():
-        raise ConfigError(f"--out {arguments.out} is a run directory: choose another folder for the report")
     result = build_report(arguments.runs, arguments.out, time_model(arguments.time_model))
     print(result.page)
     return 0

@@ -175,8 +175,12 @@ def _check_keys(overrides: Sequence[Override], config: DictConfig) -> None:
     known = _keys(OmegaConf.to_container(config, resolve=False))
     for override in overrides:
         key = str(override.key_or_group)
-        if key in GROUPS or key.startswith(("hydra", *_OPEN)) or key in known:
+        if key in GROUPS or key.startswith(_OPEN) or key in known:
             continue
+        if re.match(r"hydra\b", key):
+            raise ConfigError(
+                f"{key}: Hydra's own settings have no effect here; out=DIR is the run directory, -m a sweep"
+            )
         head = key.split(".")[0]
         near = [name for name in known if name.split(".")[0] == head] if head in GROUPS else known
         raise unknown_name("key", key, near or known)

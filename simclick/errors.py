@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["AgentError", "ConfigError", "DataError", "SimclickError", "StoreError", "unknown_name"]
+__all__ = [
+    "AgentError",
+    "ConfigError",
+    "DataError",
+    "SimclickError",
+    "StoreError",
+    "of_system",
+    "unknown_name",
+]
 
 
 class SimclickError(Exception):
@@ -44,3 +52,9 @@ def unknown_name(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"unknown {kind} {name!r}{hint} (choices: {', '.join(names) or 'none'})")
+
+
+def of_system(error: OSError) -> str:
+    """Return in one line what the operating system refused, and of which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return " ".join((reason if error.filename is None else f"{error.filename}: {reason}").split())

@@ -24,7 +24,7 @@ from simclick.annotators.base import Annotator, Noise
 from simclick.errors import ConfigError, unknown_name
 from simclick.prompts import DEFAULT_COSTS, KINDS
 
-__all__ = ["FROZEN", "SELECTION_RULES", "Protocol", "load_protocol", "protocol_names"]
+__all__ = ["FROZEN", "SELECTION_RULES", "Protocol", "as_protocol", "load_protocol", "protocol_names"]
 
 SELECTION_RULES = ("score", "first", "largest", "oracle")
 
@@ -199,22 +199,27 @@ def load_protocol(name: str) -> Protocol:
     """
     entry = registry.protocols.entry(name)
     if entry.plugin is not None:
-        return _of_plugin(name, registry.protocols.load(name))
+        return as_protocol(name, registry.protocols.load(name), "of a plug-in")
     text = (files("simclick.conf.protocol") / f"{name}.yaml").read_text(encoding="utf-8")
     return Protocol(**yaml.safe_load(text))
 
 
-def _of_plugin(name: str, content: Any) -> Protocol:
+def as_protocol(name: str, content: Any, whose: str) -> Protocol:
+    """Return a `Protocol`, or a mapping of its keys, as a protocol of that id; `whose` it is, for messages.
+
+    Raises:
+        ConfigError: When it is neither, lacks a key, or has another id.
+    """
     if isinstance(content, Mapping):
         needed = [f.name for f in fields(Protocol) if f.default is MISSING and f.default_factory is MISSING]
         if missing := [key for key in needed if key not in content]:
-            raise ConfigError(f"protocol {name!r} of a plug-in lacks the key {' and '.join(missing)}")
+            raise ConfigError(f"protocol {name!r} {whose} lacks the key {' and '.join(missing)}")
         try:
             content = Protocol(**content)
         except TypeError as error:
-            raise ConfigError(f"protocol {name!r} of a plug-in: {error}") from None
+            raise ConfigError(f"protocol {name!r} {whose}: {error}") from None
     if not isinstance(content, Protocol):
-        raise ConfigError(f"protocol {name!r} of a plug-in is a {type(content).__name__}, not a Protocol")
+        raise ConfigError(f"protocol {name!r} {whose} is a {type(content).__name__}, not a Protocol")
     if content.id != name:
-        raise ConfigError(f"protocol {name!r} of a plug-in has the id {content.id!r}: they must be equal")
+        raise ConfigError(f"protocol {name!r} {whose} has the id {content.id!r}: they must be equal")
     return content

@@ -34,7 +34,7 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", metavar="TARGET", help="module:Class, or a registered name")
-    parser.add_argument("words", nargs="*", metavar="key=value", help="keyword arguments for it")
+    parser.add_argument("words", nargs="*", default=[], metavar="key=value", help="keyword arguments for it")
     parser.set_defaults(function=_check)
 
 
@@ -63,8 +63,12 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _made(target: str, options: Mapping[str, Any]) -> Any:
-    """Return what a target stands for: an instance, or a protocol's content."""
+    """Return what a target stands for: an instance, or a protocol, which may be given as a mapping."""
     found = _found(target)
+    if isinstance(found, Mapping):
+        from simclick.protocol import as_protocol
+
+        return as_protocol(str(found.get("id")), found, f"of {target}")
     if not callable(found):
         return found
     try:
@@ -126,6 +130,8 @@ def _kind_and_check(made: Any, target: str) -> tuple[str, Callable[[Any], str]]:
         return checked
 
     def agent(thing: Agent) -> str:
+        if getattr(thing, "info", None) is None:
+            raise AssertionError("it must set self.info to an AgentInfo")
         if not type(thing).__module__.startswith("simclick.baselines."):
             try:
                 refuse_shipped_name(str(thing.info.name))
@@ -140,6 +146,8 @@ def _kind_and_check(made: Any, target: str) -> tuple[str, Callable[[Any], str]]:
     if isinstance(made, Dataset):
         return "dataset", lambda dataset: f" ({check_dataset(dataset)} of {len(dataset)} cases loaded)"
     if isinstance(made, Protocol):
+        made.make_annotator()  # a name that nobody knows is no breach of a contract
+        made.make_noise()
         return "protocol", lambda protocol: f" (id {protocol.id}, digest {protocol.digest[:8]})"
     for method, kind, check in (("propose", "annotator", check_annotator), ("perturb", "noise", check_noise)):
         if hasattr(made, method):

@@ -14,7 +14,9 @@ __all__ = ["add"]
 def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser("submit", help="pack runs into a submission that others can verify")
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run directories, one per protocol")
+    parser.add_argument(
+        "runs", nargs="*", default=[], type=Path, metavar="RUN", help="run directories, one per protocol"
+    )
     parser.add_argument("--method", type=Path, metavar="method.yaml", help="the method card")
     parser.add_argument("--out", type=Path, metavar="NAME.zip", help="the archive to write")
     parser.add_argument(

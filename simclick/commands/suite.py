@@ -32,7 +32,9 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", choices=("list", "show", "freeze"), help="what to do")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="a suite's name, or dataset=… dataset.key=…")
+    parser.add_argument(
+        "words", nargs="*", default=[], metavar="WORD", help="a suite's name, or dataset=… dataset.key=…"
+    )
     parser.add_argument("--name", metavar="NAME", help="freeze: its name, which ends in -v1, -v2, …")
     parser.add_argument("--protocols", metavar="A,B", help="freeze: ids of protocols")
     parser.add_argument(

@@ -15,7 +15,9 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     command = subparsers.add_parser("train", help="train a pocket agent, or go on with it")
     command.add_argument("name", metavar="NAME", help="pocket-sam or pocket-click")
-    command.add_argument("words", nargs="*", metavar="key=value", help="out=DIR seed=0 device=auto …")
+    command.add_argument(
+        "words", nargs="*", default=[], metavar="key=value", help="out=DIR seed=0 device=auto …"
+    )
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(function=_train)
 

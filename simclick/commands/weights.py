@@ -120,6 +120,9 @@ def _import(arguments: argparse.Namespace) -> int:
     from simclick.weights_import import WARNING, import_checkpoint
 
     checkpoint = weights.checkpoint_named(arguments.name)
+    if not arguments.file.is_file():  # first: nobody should have to agree to reading what is not there
+        folder = arguments.file.is_dir()
+        raise ConfigError(f"{arguments.file} is a folder" if folder else f"no such file: {arguments.file}")
     _loud(arguments.name)
     print(WARNING.format(file=arguments.file, url=checkpoint.url), file=sys.stderr)
     if not arguments.yes and not _agreed():

@@ -76,6 +76,10 @@ class Dataset(ABC):
             DataError: When the case cannot be read; the message names the file and the reason.
         """
 
+    def hints(self) -> tuple[str, ...]:
+        """Return what a person should know of how the files were read, in lines; complete as `skipped` is."""
+        return ()
+
     def __len__(self) -> int:
         return len(self.references())
 
@@ -90,10 +94,14 @@ class Dataset(ABC):
                 yield reference, self.load(reference)
             except DataError as error:
                 if not self.skip_invalid:
-                    raise
+                    raise self._refused(error) from None
                 skip = Skipped(str(reference), str(error))
                 if skip not in self.skipped:
                     self.skipped.append(skip)
+
+    def _refused(self, error: DataError) -> DataError:
+        """Return the error of a bad file, with the way out that this data set has."""
+        return error
 
 
 def existing_folder(root: str | Path | None, dataset: str) -> Path:

@@ -134,7 +134,7 @@ class DiskDataset(Dataset):
 
     def _fault(self, what: str, why: str) -> None:
         if not self.skip_invalid:
-            raise DataError(f"{self.root / what}: {why}")
+            raise self._refused(DataError(f"{self.root / what}: {why}"))
         self._skip(what, why)
 
     def _attempt(self, what: str, compute: Callable[[], T]) -> T | None:
@@ -143,9 +143,13 @@ class DiskDataset(Dataset):
             return in_file(self.root / what, compute)
         except DataError as error:
             if not self.skip_invalid:
-                raise
+                raise self._refused(error) from None
             self._skip(what, str(error))
             return None
+
+    def _refused(self, error: DataError) -> DataError:
+        mark = "" if str(error).endswith("?") else ";"
+        return DataError(f"{error}{mark} dataset.skip_invalid=true leaves such cases out")
 
     def _skip(self, what: str, why: str) -> None:
         self.skipped.append(Skipped(what, why))

@@ -10,7 +10,7 @@ from simclick.datasets import options
 from simclick.datasets.base import DatasetInfo
 from simclick.datasets.disk import MaskFiles, Reference, group_of, safe_id
 from simclick.datasets.images import SUFFIXES, Raster, read_raster
-from simclick.datasets.masks import Selector, colour_codes, distinct, label_values
+from simclick.datasets.masks import Selector, colour_codes, distinct, label_values, several_values
 from simclick.datasets.pairing import Pair, PathPattern, pair_files
 from simclick.errors import ConfigError
 
@@ -40,7 +40,8 @@ class Folder(MaskFiles):
 
     An object without a pixel is no case but listed in `skipped`, unless ``keep_empty``: then it is
     a case with an empty truth (for ``value`` and ``colour`` this needs ``names``: unnamed objects
-    are only known where they are seen). An image without mask, a mask without image and two files
+    are only known where they are seen). Where a mask that is read as one object holds several values or
+    colours, `hints` says so. An image without mask, a mask without image and two files
     of one name are errors, or listed where ``skip_invalid`` is set.
 
     Args:
@@ -89,6 +90,7 @@ class Folder(MaskFiles):
         self.group = options.pattern_with_group("group", group)
         self.spacing = options.spacing(spacing)
         self.keep_empty = bool(keep_empty)
+        self._several = 0  # mask files with several values, read as one object
         in_folder = "*_@" if targets == "objects" else "*"
         self._image_pattern = PathPattern(self.root, images, "images", SUFFIXES)
         self._mask_pattern = PathPattern(self.root, masks or "masks", "masks", SUFFIXES, in_folder)
@@ -114,9 +116,22 @@ class Folder(MaskFiles):
         return float(threshold)
 
     def _list(self) -> Iterator[Reference]:
+        self._several = 0
         for pair in pair_files(self._image_pattern, self._mask_pattern, self._fault, self._skip):
             for name, path in pair.masks:
                 yield from self._objects(pair, name, path)
+
+    def hints(self) -> tuple[str, ...]:
+        """Return a line where masks that were read as one object hold several values or colours."""
+        if not self._several:
+            return ()
+        number = (
+            f"{self._several} mask file{'s' * (self._several != 1)} with several values or colours, read as"
+        )
+        ways = "dataset.threshold=0.5 cuts a soft mask at half its range"
+        if self.targets == "binary":
+            ways = f"dataset.targets=value (or colour) takes each for an object of its own, {ways}"
+        return (f"{number} one object (all but 0): {ways}",)
 
     def _objects(self, pair: Pair, name: str, path: str) -> Iterator[Reference]:
         """Yield the references of one mask file; a bad file is a fault, empty objects are skipped."""
@@ -139,6 +154,8 @@ class Folder(MaskFiles):
         """Return {target: (selector, whether it has a pixel)} of one mask file."""
         raster = read_raster(self.root / path)
         selectors = self._selectors(name, raster)
+        if self.targets in ("binary", "objects") and self.threshold is None:
+            self._several += several_values(raster)
         return {target: (one, bool(one.select(raster).any())) for target, one in selectors.items()}
 
     def _selectors(self, name: str, raster: Raster) -> dict[str, Selector]:

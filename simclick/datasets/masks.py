@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from simclick.datasets.images import Raster
 from simclick.errors import DataError
 
-__all__ = ["MAX_LABELS", "Selector", "colour_codes", "distinct", "foreground", "label_values"]
+__all__ = [
+    "MAX_LABELS",
+    "Selector",
+    "colour_codes",
+    "distinct",
+    "foreground",
+    "label_values",
+    "several_values",
+]
 
 MAX_LABELS = 512
 """More distinct values than this are noise, or an image taken for a mask."""
@@ -81,6 +89,22 @@ def foreground(raster: Raster, threshold: float | None = None) -> NDArray[np.boo
     if threshold is None:
         return np.asarray(values != 0)
     return np.asarray(values >= threshold * _range(values))
+
+
+def several_values(raster: Raster) -> bool:
+    """Return whether a mask that is read as one object, by no threshold, has two values or more beside 0.
+
+    A label map has, a soft mask and a picture of several colours; a JPEG is cut at half its range anyway.
+    """
+    if raster.lossy:
+        return False
+    values = raster.colours()
+    if values.ndim == 3:
+        values = values.reshape(-1, values.shape[2])
+        held = values[values.any(axis=1)]
+    else:
+        held = values[values != 0]
+    return bool(len(held) and (held != held[0]).any())
 
 
 def _range(values: NDArray[Any]) -> float:

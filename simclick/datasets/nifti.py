@@ -91,7 +91,8 @@ class Nifti(DiskDataset):
         labels: Path pattern of the label volumes.
         names: {target: value or [values]}. None: those of ``dataset.json``, else every value that
             a label volume holds, as ``value-3``.
-        channel: Index of the fourth axis, or number of the channel file (``_0000``).
+        channel: Of images: index of the fourth axis, or number of the channel file (``_0000``). A label
+            volume with several channels is refused.
         axis: ``axial``, ``coronal``, ``sagittal``, or ``auto``: perpendicular to the axis of the
             largest spacing; see `simclick.datasets.volumes.through_plane`.
         slices: ``largest``, ``every`` or ``all``.
@@ -261,7 +262,7 @@ class Nifti(DiskDataset):
 
 def _read_labels(path: Path) -> Volume:
     """Return a label volume, UInt16."""
-    volume = read_volume(path)
+    volume = read_volume(path, None)
     values = volume.values
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
         raise DataError(f"{path}: holds label values that are not whole numbers")

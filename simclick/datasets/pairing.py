@@ -31,6 +31,11 @@ from simclick.errors import DataError
 
 __all__ = ["Pair", "PathPattern", "Report", "pair_files"]
 
+_RULE = (
+    "every * is the same name, without '/': images/*/* finds images/a/a.png, and */image.png finds "
+    "a/image.png and b/image.png"
+)
+
 Report = Callable[[str, str], None]
 """Called with a path (relative to the root) and what is wrong with it."""
 
@@ -75,7 +80,9 @@ class PathPattern:
             raise wrong(option, pattern, "must be relative to dataset.root and stay inside it")
         if "*" not in text and (root / text).is_dir():
             text = f"{text}/{in_folder}".removeprefix("./")
-        if re.search(r"\*\*|\*@|@\*|@.*@", text):
+        if "**" in text:
+            raise wrong(option, pattern, f"'**' has no meaning; {_RULE}")
+        if re.search(r"\*@|@\*|@.*@", text):
             raise wrong(option, pattern, "needs something between '*' and '@', and at most one '@'")
         if "@" in text and "*" not in text:
             raise wrong(option, pattern, "has an '@' for the object but no '*' for the case")
@@ -123,6 +130,15 @@ class PathPattern:
                 return
             yield match["case"], match.groupdict().get("object", "")
             longest = len(match["case"]) - 1
+
+    def nothing(self) -> str:
+        """Return why no file may have been found, in words."""
+        if self.text.count("*") > 1:
+            return _RULE
+        endings = f"files ending in {', '.join(sorted(self.suffixes))} are read"
+        names = (p.name for folder in self._folders() for p in folder.iterdir() if p.is_file())
+        others = sorted(name for name in names if not name.startswith(".") and not self._suffix(name))
+        return f"{endings}, not {', '.join(others[:3])}{', …' * (len(others) > 3)}" if others else endings
 
     def _folders(self) -> Iterable[Path]:
         if not self._folder:
@@ -193,7 +209,7 @@ def _pairs(
             fault(path, f"has no mask ({masks.text} finds none)")
             broken.add(case)
     if not image_of:
-        raise DataError(f"{images.root}: no image fits {images.text}")
+        raise DataError(f"{images.root}: no image fits {images.text}: {images.nothing()}")
     return [
         Pair(case, image_of[case], tuple(sorted(masks_of[case].items())))
         for case in sorted(image_of)

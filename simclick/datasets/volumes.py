@@ -83,7 +83,7 @@ class Volume:
         return rows, columns
 
 
-def read_volume(path: Path, channel: int = 0) -> Volume:
+def read_volume(path: Path, channel: int | None = 0) -> Volume:
     """Read a NIfTI file (``.nii`` or ``.nii.gz``).
 
     Two-dimensional files become one slice; a fourth axis of length 1 is dropped. Stored values are
@@ -91,7 +91,8 @@ def read_volume(path: Path, channel: int = 0) -> Volume:
 
     Args:
         path: The file.
-        channel: Which index of a fourth axis, where there is one.
+        channel: Which index of a fourth axis, where there is one; None: one longer than 1 is refused, as in
+            a label volume.
 
     Raises:
         DataError: When it cannot be read; the message names the file and says why.
@@ -121,7 +122,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _read(path: Path, channel: int) -> Volume:
+def _read(path: Path, channel: int | None) -> Volume:
     if not path.is_file():
         raise DataError("is a folder, not a volume" if path.is_dir() else "no such file")
     if path.stat().st_size == 0:
@@ -144,6 +145,13 @@ def _read(path: Path, channel: int) -> Volume:
     affine = _checked_affine(image, np.abs(stored["pixdim"][1 : 1 + min(3, len(shape))].astype(np.float64)))
     values = np.asanyarray(image.dataobj)
     if values.ndim == 4:
+        if channel is None:
+            if values.shape[3] > 1:
+                raise DataError(
+                    f"has {values.shape[3]} channels, and a label volume has one (dataset.channel is of "
+                    "images): save it as one label map, with a value for each target"
+                )
+            channel = 0
         if not 0 <= channel < values.shape[3]:
             raise DataError(f"has {values.shape[3]} channels; dataset.channel={channel} is none of them")
         values = values[..., channel]

@@ -55,6 +55,22 @@ class Run:
         """What must be said wherever the run shows (random weights, use of the truth, …)."""
         return tuple(self.description["marks"])
 
+    def files(self, name: str) -> list[Path]:
+        """Return the files of a table, of committed shards only; none where the run did not keep it.
+
+        Raises:
+            StoreError: When a file is not there though its episodes are, or is none.
+        """
+        commits = self.path / "episodes"
+        if commits.exists() and not commits.is_dir():
+            raise StoreError(f"{commits} must be a folder")
+        found = [self.path / name / file.name for file in sorted(commits.glob("part-*.parquet"))]
+        for file in found:
+            # Masks are kept only where the run was told to; every other table is there for each commit.
+            if name != "masks" and not file.is_file():
+                raise StoreError(f"{file} is not there, or is no file, though its episodes were committed")
+        return [file for file in found if file.is_file()]
+
     def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """Return a table, sorted by its key; only committed shards, strings as plain objects.
 
@@ -63,9 +79,9 @@ class Run:
             columns: Only these columns, or all.
         """
         schema = SCHEMAS[name]
-        files = [self.path / name / f.name for f in sorted((self.path / "episodes").glob("part-*.parquet"))]
+        files = self.files(name)
         try:
-            tables = [pq.read_table(f, columns=columns, partitioning=None) for f in files if f.is_file()]
+            tables = [pq.read_table(file, columns=columns, partitioning=None) for file in files]
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{self.path / name}: {str(error).splitlines()[0]}") from None
         table = pa.concat_tables(tables) if tables else schema.empty_table()
@@ -75,8 +91,12 @@ class Run:
 
     def cases(self) -> pd.DataFrame:
         """Return the planned cases, in the data set's order; `factors` is a dict per row."""
-        frame: pd.DataFrame = pq.read_table(self.path / CASES).to_pandas()
-        return frame.assign(factors=frame["factors"].map(dict))
+        try:
+            frame: pd.DataFrame = pq.read_table(self.path / CASES).to_pandas()
+            return frame.assign(factors=frame["factors"].map(dict))
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise StoreError(f"{self.path / CASES} cannot be read: {reason}") from None
 
 
 def read_run(path: str | Path) -> Run:
@@ -92,20 +112,37 @@ def read_run(path: str | Path) -> Run:
         raise StoreError(f"{path} is no run directory: it has no {RUN}") from None
     except (OSError, ValueError) as error:
         raise StoreError(f"{path / RUN} cannot be read: {error}") from None
+    _check_description(path / RUN, description)
     manifest = path / MANIFEST
     if manifest.is_file():
         _verify(path, manifest)
     return Run(path, description, manifest.is_file())
 
 
+_FORMS = {"agent": dict, "dataset": dict, "protocol": dict, "marks": list}
+
+
+def _check_description(run: Path, description: Any) -> None:
+    """Refuse a ``run.json`` of another form; what it lacks is found where it is needed."""
+    if not isinstance(description, dict):
+        raise StoreError(f"{run} holds no run: it must be an object")
+    wrong = [key for key, form in _FORMS.items() if not isinstance(description.get(key, form()), form)]
+    if wrong:
+        raise StoreError(f"{run} holds no run: its {', '.join(wrong)} has another form")
+
+
 def _verify(path: Path, manifest: Path) -> None:
     try:
-        sums = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
+        sums = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{manifest} cannot be read: {error}") from None
     for name, expected in sums.items():
         file = path / name
         if not file.is_file():
             raise StoreError(f"{file} is missing, though the run was sealed with it")
-        if sha256_of(file) != expected:
+        try:
+            found = sha256_of(file)
+        except OSError as error:
+            raise StoreError(f"{file} cannot be read: {error.strerror or error}") from None
+        if found != expected:
             raise StoreError(f"{file} was changed after the run was sealed: its SHA-256 differs")

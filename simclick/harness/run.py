@@ -13,12 +13,15 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from simclick.agent import AgentInfo
+from simclick.datasets.base import DatasetInfo
+from simclick.errors import StoreError
 from simclick.harness.encoding import settle
 from simclick.harness.engine import Engine
+from simclick.harness.out_folder import check_writable, refuse_strangers
 from simclick.harness.plan import Plan, PlannedCase, make_plan
 from simclick.harness.provenance import now, provenance
 from simclick.harness.specs import AgentSpec, DatasetSpec
-from simclick.harness.store import RunDirectory, check_writable
+from simclick.harness.store import RunDirectory
 from simclick.protocol import Protocol as BenchmarkProtocol
 
 __all__ = ["Display", "Outcome", "RunSpec", "SilentDisplay", "execute"]
@@ -65,12 +68,14 @@ class Outcome:
         plan: Its plan.
         failed: Number of failed episodes.
         fresh: Number of episodes done now, not found finished.
+        hints: What the data set says of how it was read; see `simclick.datasets.base.Dataset.hints`.
     """
 
     path: Path
     plan: Plan
     failed: int
     fresh: int
+    hints: tuple[str, ...] = ()
 
 
 class Display(Protocol):
@@ -103,12 +108,13 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
         SimclickError: When something is wrong with what was asked; nothing was written then.
     """
     display = display or SilentDisplay()
-    check_writable(spec.out)
+    check_out(spec.out)
     agent = spec.agent.make()
     try:
         settle(agent, spec.engine.cache is not None and spec.engine.cache_fp16)
         cached = spec.engine.encoder(agent).cached  # a folder that cannot be used is refused here
         dataset = spec.dataset.make()
+        check_out(spec.out, _known(agent.info, dataset.info, spec))  # reading the data may take long
         plan = make_plan(
             agent,
             dataset,
@@ -143,7 +149,38 @@ def execute(spec: RunSpec, display: Display | None = None) -> Outcome:
             n_failed = sum(directory.failures().values())
     finally:
         agent.close()
-    return Outcome(spec.out, plan, n_failed, plan.episodes - found)
+    return Outcome(spec.out, plan, n_failed, plan.episodes - found, tuple(dataset.hints()))
+
+
+def check_out(path: Path, known: Mapping[str, Any] | None = None) -> None:
+    """Refuse a run directory that could not be made or holds something else, before the data are read.
+
+    Args:
+        path: The run directory.
+        known: What is known of ``run.json`` already.
+
+    Raises:
+        StoreError: See `check_writable` and `refuse_strangers`.
+    """
+    check_writable(path)
+    try:
+        refuse_strangers(path, known or {})
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(f"cannot read {path}: {reason}; choose another out=") from None
+
+
+def _known(agent: AgentInfo, dataset: DatasetInfo, spec: RunSpec) -> dict[str, Any]:
+    """Return the part of ``run.json`` that is known before the data are read."""
+    known = {
+        "agent": _info(agent),
+        "dataset": {"name": dataset.name},
+        "protocol": _protocol(spec.protocol),
+        "seed": spec.seed,
+        "save_masks": spec.save_masks,
+    }
+    cleaned: dict[str, Any] = json.loads(json.dumps(known, default=str))
+    return cleaned
 
 
 def describe(plan: Plan, spec: RunSpec, cached: bool = False) -> dict[str, Any]:
@@ -160,7 +197,7 @@ def describe(plan: Plan, spec: RunSpec, cached: bool = False) -> dict[str, Any]:
             "groups": plan.groups,
             "skipped": [asdict(skip) for skip in plan.skipped],
         },
-        "protocol": {**asdict(plan.protocol), "digest": plan.protocol.digest},
+        "protocol": _protocol(plan.protocol),
         "marks": [*plan.agent.marks, *(["oracle selection"] if plan.protocol.select == "oracle" else [])],
         "seed": plan.seed,
         "save_masks": plan.save_masks,
@@ -177,6 +214,10 @@ def describe(plan: Plan, spec: RunSpec, cached: bool = False) -> dict[str, Any]:
     }
     cleaned: dict[str, Any] = json.loads(json.dumps(content, default=str))
     return cleaned
+
+
+def _protocol(protocol: BenchmarkProtocol) -> dict[str, Any]:
+    return {**asdict(protocol), "digest": protocol.digest}
 
 
 def _info(info: AgentInfo) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from simclick.errors import StoreError
+from simclick.harness.out_folder import CASES, RUN, check_writable, refuse_strangers
 from simclick.harness.records import TABLES, Rows
 
-__all__ = ["MANIFEST", "RUN", "SHARDS", "RunDirectory", "check_writable", "sha256_of", "write_json"]
+__all__ = ["CASES", "MANIFEST", "RUN", "SHARDS", "RunDirectory", "check_writable", "sha256_of", "write_json"]
 
-RUN = "run.json"
 MANIFEST = "manifest.json"
-CASES = "cases.parquet"
 SHARDS = b"simclick.shards"
 """Key in a Parquet file's metadata: its shards as a JSON list; without it, the one that its name says."""
 
@@ -69,7 +69,9 @@ class RunDirectory:
     def __enter__(self) -> RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._refuse_strangers()  # before the lock leaves a file in somebody's folder
+            refuse_strangers(
+                self.path, self._description
+            )  # before the lock leaves a file in somebody's folder
             self._lock.acquire()
         except filelock.Timeout:
             raise StoreError(
@@ -79,7 +81,8 @@ class RunDirectory:
             reason = error.strerror or error
             raise StoreError(f"cannot write {self.path}: {reason}; choose another out=") from None
         try:
-            self._open()
+            with _named(self.path):
+                self._open()
         except BaseException:
             self._lock.release()
             raise
@@ -139,20 +142,24 @@ class RunDirectory:
         found = {}
         for name in sorted(set(self._names.values())):
             file = self.path / "episodes" / name
-            status = pq.read_table(file, columns=["status"], partitioning=None)["status"]
+            try:
+                status = pq.read_table(file, columns=["status"], partitioning=None)["status"]
+            except (pa.ArrowException, OSError, KeyError) as error:
+                raise _damaged(file, error) from None
             shards = frozenset(shard for shard, held in self._names.items() if held == name)
             found[shards] = sum(value == "failed" for value in status.to_pylist())
         return found
 
     def drop(self, shards: Iterable[int]) -> None:
         """Remove committed shards, and those that share their files, so that they are done again."""
-        (self.path / MANIFEST).unlink(missing_ok=True)
         names = {self._names[shard] for shard in shards}
-        for file in names:
-            for table in reversed(self._tables):  # the commit goes first
-                (self.path / table / file).unlink(missing_ok=True)
-        for table in self._tables:
-            _sync_folder(self.path / table)
+        with _named(self.path):
+            (self.path / MANIFEST).unlink(missing_ok=True)
+            for file in names:
+                for table in reversed(self._tables):  # the commit goes first
+                    (self.path / table / file).unlink(missing_ok=True)
+            for table in self._tables:
+                _sync_folder(self.path / table)
         self._names = {shard: name for shard, name in self._names.items() if name not in names}
 
     def seal(self, extra: Mapping[str, Any]) -> None:
@@ -160,38 +167,29 @@ class RunDirectory:
         files = [self.path / RUN, self.path / CASES]
         names = sorted(set(self._names.values()))
         files += [self.path / table / name for table in self._tables for name in names]
-        sums = {str(f.relative_to(self.path).as_posix()): sha256_of(f) for f in files}
-        write_json(self.path / MANIFEST, {"files": sums, **extra})
-
-    def _refuse_strangers(self) -> None:
-        """Refuse a directory that holds something else than a run of this plan."""
-        run = self.path / RUN
-        if run.is_file():
-            try:
-                other = json.loads(run.read_text(encoding="utf-8"))["plan_digest"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(f"{run} is damaged ({error}); choose another out=") from None
-            if other != self._description["plan_digest"]:
-                raise StoreError(
-                    f"{self.path} holds another run (its agent, data, protocol, seed or options differ); "
-                    "choose another out=, or remove the folder"
-                )
-        elif any(f for f in self.path.iterdir() if not f.name.startswith(".")):
-            raise StoreError(f"{self.path} is not empty and holds no run; choose another out=")
+        with _named(self.path):
+            sums = {str(f.relative_to(self.path).as_posix()): sha256_of(f) for f in files}
+            write_json(self.path / MANIFEST, {"files": sums, **extra})
 
     def _open(self) -> None:
-        self._refuse_strangers()  # again: another process may have held the lock in between
+        refuse_strangers(
+            self.path, self._description
+        )  # again: another process may have held the lock in between
         if not (self.path / RUN).is_file():
             write_json(self.path / RUN, self._description)
         if not (self.path / CASES).is_file():
             _write_parquet(self.path / CASES, self._cases)
         for name in self._tables:
+            if (self.path / name).exists() and not (self.path / name).is_dir():
+                raise StoreError(f"{self.path / name} must be a folder; remove it, or choose another out=")
             (self.path / name).mkdir(exist_ok=True)
         committed = sorted(file.name for file in (self.path / "episodes").glob("part-*.parquet"))
-        for name in self._tables:
-            for found in (self.path / name).iterdir():
-                if found.name not in committed:
-                    found.unlink()
+        loose = [f for name in self._tables for f in (self.path / name).iterdir() if f.name not in committed]
+        for found in loose:
+            if found.is_dir() and not found.is_symlink():
+                raise StoreError(f"{found} is a folder, and no part of a run; remove it")
+        for found in loose:
+            found.unlink()
         self._names = {}
         for file in committed:
             for shard in self._checked(self.path / "episodes" / file):
@@ -205,8 +203,7 @@ class RunDirectory:
             own = file.stem.removeprefix("part-")
             shards = [int(shard) for shard in ([own] if listed is None else json.loads(listed))]
         except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise StoreError(f"{file} is damaged ({reason}); remove it to redo its episodes") from None
+            raise _damaged(file, error) from None
         planned = {shard for shard in shards if 0 <= shard < len(self._expected)} - self._names.keys()
         expected = sum(self._expected[shard] for shard in planned)
         if len(planned) < len(shards) or about.num_rows != expected:
@@ -227,19 +224,19 @@ def _write_parquet(target: Path, table: pa.Table) -> None:
     _sync_folder(target.parent)
 
 
-def check_writable(path: Path) -> None:
-    """Refuse an output directory that could not be made, before any work begins.
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one that names the run directory."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise StoreError(f"the run directory {path}: {error.strerror or error}: {where}") from None
 
-    Raises:
-        StoreError: When the nearest existing ancestor is a file or may not be written.
-    """
-    nearest = path
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise StoreError(f"cannot write {path}: {nearest} is a file, not a folder; choose another out=")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise StoreError(f"cannot write {path}: no permission in {nearest}; choose another out=")
+
+def _damaged(file: Path, error: Exception) -> StoreError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return StoreError(f"{file} is damaged ({reason}); remove it to redo its episodes")
 
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:

@@ -60,6 +60,14 @@ class Buggy:
     def propose(self, case, masks, histories, draws):
         return masks + "1"
 
+class NoInfo(SimpleAgent):
+    def segment(self, image, request):
+        return None
+
+PROTOCOL = {"id": "mine-v1", "annotator": "center-click", "budget": 3}
+LACKING = {"id": "mine-v1"}
+STRANGE = {"id": "mine-v1", "annotator": "centre-click"}
+
 class Nothing:
     pass
 
@@ -83,6 +91,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["checked_module:Impostor"], 1, "is that of simclick's own 'sam_vit_b': choose another"),
         (["checked_module:Outside"], 1, "annotator outside: breaks its contract: "),
         (["checked_module:Buggy"], 1, "annotator buggy: checked_module.py, line 44, in propose, raised"),
+        (["checked_module:NoInfo"], 1, "agent: breaks its contract: it must set self.info to an AgentInfo"),
+        (["checked_module:PROTOCOL"], 0, "protocol: keeps its contract (id mine-v1, digest "),
+        (["checked_module:LACKING"], 2, "of checked_module:LACKING lacks the key annotator"),
+        (["checked_module:STRANGE"], 2, "did you mean 'center-click'"),
         (["checked_module:Unmade"], 2, "making it raised TypeError"),
         (["checked_module:Unmade", "path=/no/such"], 2, "making it raised FileNotFoundError"),
         (["checked_module:Nothing"], 2, "neither an Agent, a Dataset nor a Protocol"),
@@ -185,3 +197,10 @@ def test_sound_data_sets_pass_and_the_limit_holds() -> None:
     assert check_dataset(ToyDataset(6)) == 6
     assert check_dataset(ToyDataset(6), limit=2) == 2
     assert check_dataset(ToyDataset(30), limit=0) == 30
+
+
+def test_without_a_target_the_target_alone_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check"]) == 2
+    err = capsys.readouterr().err
+    assert "required: TARGET (" in err
+    assert "key=value" not in err

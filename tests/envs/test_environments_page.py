@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simclick.protocol import Protocol
-
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "environments.md"
 
 
@@ -21,9 +19,6 @@ def test_the_code_runs():
     exec(single, names)
     assert names["info"]["cost"] == 20
     assert names["truncated"]
-    names["protocol"] = Protocol(
-        "x", "center-click", noise="gaussian-click", levels=(0.0, 2.0), repeats=3, budget=3
-    )
     exec(vector, names)
     assert names["levels"] == (0.0, 2.0, 2.0, 2.0)
     assert np.array_equal(names["image"], names["case"].image)
