@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from simclick.errors import SimclickError, of_system
@@ -78,7 +79,8 @@ def _run_one(spec: Any, arguments: argparse.Namespace) -> tuple[int, dict[str, A
     """Run one run, and print its table unless JSON was asked for; return the exit code and the summary."""
     from simclick.harness.run import SilentDisplay, execute
 
-    outcome = execute(spec, SilentDisplay() if arguments.quiet else _Bars(spec))
+    with _unspoken() if arguments.json else nullcontext():
+        outcome = execute(spec, SilentDisplay() if arguments.quiet else _Bars(spec))
     plan = outcome.plan
     if not arguments.json:
         # Here, not above: what it imports would keep the first episode waiting.
@@ -104,6 +106,20 @@ def _run_one(spec: Any, arguments: argparse.Namespace) -> tuple[int, dict[str, A
         "seed": plan.seed,
     }
     return (1 if outcome.failed else 0), summary
+
+
+@contextmanager
+def _unspoken() -> Iterator[None]:
+    """Send what an agent prints, here or in a worker, to standard error: standard output is for JSON."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _notes(outcome: Any) -> Iterator[str]:

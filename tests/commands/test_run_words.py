@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -60,6 +62,25 @@ def test_masks_merged_into_one_object_give_one_line(here: Path, capsys: pytest.C
     assert len(json.loads(out)["hints"]) == 1
     code, _, err = run(capsys, *WORDS, "dataset.targets=value", "out=two")
     assert (code, err) == (0, "")
+
+
+def test_what_an_agent_prints_is_no_json(here: Path) -> None:
+    (here / "chatty.py").write_text(
+        "import os\nimport numpy as np\nfrom simclick.agent import AgentInfo, SimpleAgent\n"
+        "class Chatty(SimpleAgent):\n    info = AgentInfo('chatty')\n"
+        "    def segment(self, image, request):\n        print('hello'); os.system('echo there')\n"
+        "        return np.zeros(request.size, bool)\n"
+    )
+    program = "import sys; from simclick import cli; sys.exit(cli.main(sys.argv[1:]))"
+    for workers in ("1", "2"):
+        words = [*WORDS[:1], "agent=custom", "agent.target=chatty:Chatty", *WORDS[2:], "--json"]
+        words += [f"out=w{workers}", f"engine.workers={workers}"]
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], capture_output=True, text=True, check=True
+        )
+        assert json.loads(done.stdout)["episodes"] == 3
+        assert "hello" in done.stderr
+        assert "there" in done.stderr
 
 
 def test_a_sweep_gives_one_json_list(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
