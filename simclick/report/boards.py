@@ -17,18 +17,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from simclick.report.grid import Value
+from simclick.report.rounds import Rounds
 from simclick.report.runs import Entrant, Section
 from simclick.statistics import case_table, compare, curve_table, dice_curves, episode_table, summarise
 
 __all__ = [
-    "COSTS",
     "CURVE_THRESHOLDS",
     "REACH",
     "THRESHOLDS",
     "Board",
     "Numbers",
     "Standing",
-    "costs_of",
     "make_boards",
 ]
 
@@ -38,15 +37,8 @@ CURVE_THRESHOLDS = tuple(round(0.50 + 0.05 * i, 2) for i in range(10))
 """Dice thresholds of the figure of clicks against threshold."""
 REACH = (0.85, 0.90)
 """Dice thresholds of the reach curves."""
-COSTS = (1, 3, 5, 10, 20)
-"""Costs of the tables, in clicks."""
 SEED = 0
 """Seed of the resampling."""
-
-
-def costs_of(budget: int) -> list[int]:
-    """Return the costs of tables within a budget; a box's own cost where there is no room for more."""
-    return [cost for cost in COSTS if cost <= budget] if budget != 2 else [1, 2]
 
 
 class Numbers:
@@ -167,7 +159,7 @@ class Board:
         section: Protocol and seed.
         dataset: The data set; "" for all together.
         level: The noise level.
-        standings: The agents: ranked ones first, by area, then the others by name.
+        standings: The agents: ranked ones first, by `Rounds.outcome`, then the others by name.
         numbers: The numbers, over all cases and over subsets.
         curves: `curve_table` of this board.
         pairs: `compare` between agents that neither use the truth nor have random weights.
@@ -206,8 +198,13 @@ class Board:
 
     @property
     def costs(self) -> list[int]:
-        """The costs of tables within the budget."""
-        return costs_of(self.section.budget)
+        """The costs of tables within the budget, from the first at which there is a mask."""
+        return self.rounds.costs
+
+    @property
+    def rounds(self) -> Rounds:
+        """Where its numbers begin, and how costs are named."""
+        return self.section.rounds
 
     @property
     def surface_costs(self) -> list[int]:
@@ -249,7 +246,7 @@ def _boards(section: Section, dataset: str) -> Iterator[Board]:
     if dataset:
         episodes, steps = _only(episodes, "dataset", [dataset]), _only(steps, "dataset", [dataset])
     budget = section.budget
-    costs = costs_of(budget)
+    costs = section.rounds.costs
     by = ("modality", "target") if dataset else ("dataset", "modality", "target")
     thresholds = sorted({*THRESHOLDS, *CURVE_THRESHOLDS})
     summary = summarise(
@@ -301,10 +298,8 @@ def _by_agent(
 def _standings(
     section: Section, dataset: str, episodes: pd.DataFrame, summary: pd.DataFrame
 ) -> tuple[Standing, ...]:
-    counted = summary[
-        (summary["statistic"] == "area") & (summary["subset"] == "all") & (summary["average"] == "micro")
-    ]
-    area = dict(zip(counted["agent"], counted["value"], strict=True))
+    statistic, at = section.rounds.outcome
+    numbers = Numbers(summary)
     found = []
     for agent, rows in episodes.groupby("agent"):
         label = str(agent)
@@ -320,7 +315,8 @@ def _standings(
                 int((rows["status"] == "failed").sum()),
             )
         )
-    return tuple(sorted(found, key=lambda s: (not s.ranked, -area[s.label] if s.ranked else 0.0, s.label)))
+    outcome = {s.label: numbers.value(s.label, statistic, at).value for s in found}
+    return tuple(sorted(found, key=lambda s: (not s.ranked, -outcome[s.label] if s.ranked else 0.0, s.label)))
 
 
 def _marks(section: Section, entrant: Entrant, dataset: str) -> tuple[tuple[str, ...], str]:

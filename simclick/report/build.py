@@ -10,10 +10,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from simclick.errors import ConfigError, SimclickError, StoreError
-from simclick.harness.store import check_writable
 from simclick.report.boards import Board, make_boards
 from simclick.report.figures import Picture, board_pictures
 from simclick.report.films import CaseLoader
+from simclick.report.folder import OwnFolder
 from simclick.report.grid import csv_text
 from simclick.report.html import Chapter, render_page
 from simclick.report.latex import latex_text
@@ -22,7 +22,8 @@ from simclick.report.sheets import Sheet, make_sheet, sheet_figure
 from simclick.report.studies import make_studies
 from simclick.report.study import Study
 from simclick.report.style import Look, looks, png_bytes, svg_bytes
-from simclick.report.tables import board_grids, board_name, slug, tidy_curves, tidy_pairs, tidy_summary
+from simclick.report.tables import board_grids, board_name, slug
+from simclick.report.tidy import tidy_curves, tidy_pairs, tidy_summary
 from simclick.report.wording import lead_grid, leads
 from simclick.statistics.effort import TimeModel
 
@@ -51,8 +52,13 @@ class ReportResult:
 class _Folder:
     """The folder of a report: knows its own files, so that a later report can take them away."""
 
-    root: Path
+    own: OwnFolder
     names: list[str] = field(default_factory=list)
+
+    @property
+    def root(self) -> Path:
+        """Where it lies."""
+        return self.own.root
 
     def write(self, name: str, content: str | bytes) -> str:
         """Write a file and return its name; a name that is taken gets a number."""
@@ -61,6 +67,8 @@ class _Folder:
         while name.lower() in {taken.lower() for taken in self.names}:
             number += 1
             name = f"{stem}-{number}{dot}{suffix}"
+        if not self.names:
+            self.own.claim()
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -92,18 +100,20 @@ def build_report(runs: Sequence[str | Path], out: str | Path, time: TimeModel | 
         time: The model of time behind simulated seconds; None: its defaults.
 
     Raises:
-        ConfigError: Without runs.
+        ConfigError: Without runs, or when the folder holds anything but an earlier report, or is or lies
+            within a run directory.
         StoreError: When a run cannot be read, two hold the same, or the folder cannot be written.
         DataError: When two runs disagree on the content of a case.
     """
     if not runs:
         raise ConfigError("a report needs at least one run directory")
     out = Path(out)
-    check_writable(out)
+    own = OwnFolder(out, INDEX, "report")
+    own.check()
     opened = open_runs(runs)
     sections = load_sections(opened)
     look = looks([entrant for section in sections for entrant in section.entrants.values()])
-    folder = _Folder(out)
+    folder = _Folder(own)
     loader = CaseLoader()
     try:
         folder.clear()
@@ -200,7 +210,7 @@ def _sheets(board: Board, loader: CaseLoader) -> Iterator[Sheet]:
         label = standing.label
         episodes = board.episodes[board.episodes["agent"] == label]
         try:
-            yield make_sheet(label, runs[label], loader, episodes)
+            yield make_sheet(label, runs[label], loader, episodes, board.rounds)
         except SimclickError as error:
             yield Sheet(label, (), f"Not shown: {error}")
 
@@ -208,7 +218,7 @@ def _sheets(board: Board, loader: CaseLoader) -> Iterator[Sheet]:
 def _sheet_figure(board: Board, sheet: Sheet) -> Figure:
     rows = [
         (
-            f"{s.rank}: {s.case_id} ({s.target}), mean Dice {s.area:.3f}{'. ' + s.text if s.text else ''}",
+            f"{s.rank}: {s.case_id} ({s.target}), {s.what} {s.value:.3f}{'. ' + s.text if s.text else ''}",
             s.tiles,
         )
         for s in sheet.strips

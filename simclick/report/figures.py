@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from simclick.report.boards import CURVE_THRESHOLDS, REACH, Board
+from simclick.report.picture import Picture
+from simclick.report.single_figure import single_figure
 from simclick.report.style import INK, MUTED, PAPER, RULE, Look, drawing
 
 __all__ = ["Picture", "board_pictures"]
@@ -23,34 +24,11 @@ PANELS = 12
 """At most this many panels of the spread figure."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure with what is said about it.
-
-    Attributes:
-        kind: Part of its file name.
-        title: What it shows.
-        alt: What a reader who cannot see it must know.
-        note: How to read it.
-        figure: The figure.
-    """
-
-    kind: str
-    title: str
-    alt: str
-    note: str
-    figure: Figure
-
-
 def board_pictures(board: Board, looks: Mapping[str, Look]) -> list[Picture]:
     """Return the figures of a board, in the order of the page."""
     with drawing():
-        pictures = [
-            _dice(board, looks),
-            _thresholds(board, looks),
-            _reach(board, looks),
-            _spread(board, looks),
-        ]
+        made = (single_figure,) if board.rounds.single else (_dice, _thresholds, _reach, _spread)
+        pictures = [make(board, looks) for make in made]
         if len(board.ranked) > 1:
             pictures.append(_scatter(board, looks))
     return pictures
@@ -60,14 +38,15 @@ def _dice(board: Board, looks: Mapping[str, Look]) -> Picture:
     figure, axes = _figure()
     table = board.curves[board.curves["statistic"] == "dice"]
     lines = [(s.label, _line(table, s.label)) for s in board.standings]
-    _draw_lines(axes, lines, looks, first=1)
-    axes.set(xlabel="clicks", ylabel="Dice, mean over cases", xlim=(1, board.section.budget), ylim=(0, 1))
-    axes.set_xticks(_click_ticks(board.section.budget))
+    first, budget = board.rounds.first, board.section.budget
+    _draw_lines(axes, lines, looks, first=first)
+    axes.set(xlabel=_cost_axis(board), ylabel="Dice, mean over cases", xlim=(first, budget), ylim=(0, 1))
+    axes.set_xticks(_click_ticks(budget, first))
     _end_labels(axes, lines, looks, board)
     return Picture(
         "dice",
         "Dice against clicks",
-        _alt_curves("Mean Dice", board, lines, (1, 5, board.section.budget)),
+        _alt_curves("Mean Dice", board, lines, (first, board.rounds.middle, budget)),
         "Lines: mean over cases. Bands: 95 % interval over groups, where there are at least eight.",
         figure,
     )
@@ -89,6 +68,8 @@ def _thresholds(board: Board, looks: Mapping[str, Look]) -> Picture:
         lines.append((s.label, table))
     budget = board.section.budget
     _draw_lines(axes, lines, looks)
+    first = board.rounds.first
+    counted = f" The {board.rounds.prompt} counts {first}." if first > 1 else ""
     axes.set(xlabel="Dice to reach", ylabel="clicks, mean over cases", ylim=(0, budget))
     axes.set_yticks([0, *_click_ticks(budget)[1:]])
     axes.set_xlim(CURVE_THRESHOLDS[0], CURVE_THRESHOLDS[-1])
@@ -97,7 +78,8 @@ def _thresholds(board: Board, looks: Mapping[str, Look]) -> Picture:
         "noc",
         "Clicks against the Dice to reach (NoC)",
         _alt_curves("Clicks needed", board, lines, (0.8, 0.9), "at Dice"),
-        f"Lower is better. A case that does not get there within {budget} clicks counts as {budget}.",
+        f"Lower is better. A case that does not get there within {budget} clicks counts as {budget}."
+        + counted,
         figure,
     )
 
@@ -107,16 +89,19 @@ def _reach(board: Board, looks: Mapping[str, Look]) -> Picture:
     panels = figure.subplots(2, 1, sharex=True, gridspec_kw={"hspace": 0.16})
     figure.subplots_adjust(left=0.105, right=0.72, bottom=0.09, top=0.95)
     alts = []
+    first, budget = board.rounds.first, board.section.budget
     for axes, tau in zip(panels, REACH, strict=True):
         table = board.curves[(board.curves["statistic"] == "reach") & np.isclose(board.curves["at"], tau)]
         lines = [(s.label, _line(table, s.label)) for s in board.standings]
-        _draw_lines(axes, lines, looks, first=1)
-        axes.set(ylabel="share of cases", xlim=(1, board.section.budget), ylim=(0, 1))
+        _draw_lines(axes, lines, looks, first=first)
+        axes.set(ylabel="share of cases", xlim=(first, budget), ylim=(0, 1))
         axes.set_title(f"Dice ≥ {tau:.2f}")
-        axes.set_xticks(_click_ticks(board.section.budget))
+        axes.set_xticks(_click_ticks(budget, first))
         _end_labels(axes, lines, looks, board)
-        alts.append(_alt_curves(f"Share of cases at Dice {tau:.2f}", board, lines, (5, board.section.budget)))
-    panels[-1].set_xlabel("clicks")
+        alts.append(
+            _alt_curves(f"Share of cases at Dice {tau:.2f}", board, lines, (board.rounds.middle, budget))
+        )
+    panels[-1].set_xlabel(_cost_axis(board))
     return Picture(
         "reach",
         "Cases that reach a Dice",
@@ -131,20 +116,21 @@ def _spread(board: Board, looks: Mapping[str, Look]) -> Picture:
     plain = [s for s in board.standings if not s.entrant.bound]
     shown = plain[:PANELS]
     figure, panels = _panels(len(shown), 1.3, 1.3 if len(shown) > 2 else 2.6)
-    x = np.arange(1, board.section.budget + 1)
+    first = board.rounds.first
+    x = np.arange(first, board.section.budget + 1)
     alts = []
     for axes, standing in zip(panels, shown, strict=True):
-        colour, paths = looks[standing.label].colour, board.paths[standing.label][:, 1:]
+        colour, paths = looks[standing.label].colour, board.paths[standing.label][:, first:]
         p5, p25, p50, p75, p95 = np.quantile(paths, (0.05, 0.25, 0.5, 0.75, 0.95), axis=0)
         axes.fill_between(x, p5, p95, color=colour, alpha=0.15, linewidth=0)
         axes.fill_between(x, p25, p75, color=colour, alpha=0.3, linewidth=0)
         axes.plot(x, p50, color=colour, linewidth=1.8)
         caution = f" ({standing.caution})" if standing.caution else ""
         axes.set_title(_shown(standing.label, 20 - len(caution)) + caution, fontsize=9, fontweight="normal")
-        axes.set(xlim=(1, x[-1]), ylim=(0, 1), yticks=(0, 0.5, 1))
-        axes.set_xticks(_click_ticks(int(x[-1]), few=True))
+        axes.set(xlim=(first, x[-1]), ylim=(0, 1), yticks=(0, 0.5, 1))
+        axes.set_xticks(_click_ticks(int(x[-1]), first, few=True))
         alts.append(f"{standing.label}: median {p50[-1]:.2f}, middle half {p25[-1]:.2f} to {p75[-1]:.2f}")
-    _outer_labels(figure, "clicks", "Dice of a case")
+    _outer_labels(figure, _cost_axis(board), "Dice of a case")
     left_out = f" The first {PANELS} agents are shown." if len(plain) > PANELS else ""
     return Picture(
         "spread",
@@ -157,7 +143,7 @@ def _spread(board: Board, looks: Mapping[str, Look]) -> Picture:
 
 
 def _scatter(board: Board, looks: Mapping[str, Look]) -> Picture:
-    cost = max(c for c in board.costs if c <= 5)
+    cost = board.rounds.middle
     wide = board.cases.pivot_table(index=["dataset", "case_id"], columns="agent", values=f"dice@{cost}")
     leader, *others = [s.label for s in board.ranked]
     others = others[:SCATTERS]
@@ -178,7 +164,7 @@ def _scatter(board: Board, looks: Mapping[str, Look]) -> Picture:
         _corner(axes, 0.96, 0.04, f"{below} worse", "bottom", "right")
         alts.append(f"better than {other} on {above}, worse on {below} of {len(x)} cases")
     _outer_labels(figure, "Dice of the other agent", f"Dice of {_shown(leader, 24)}")
-    clicks = f"{cost} click{'' if cost == 1 else 's'}"
+    clicks = board.rounds.spent(cost)
     return Picture(
         "scatter",
         f"Case by case: {leader} against the others after {clicks}",
@@ -256,9 +242,20 @@ def _marked(x: NDArray[np.float64]) -> list[int]:
     return [i for i, value in enumerate(x) if value in (1, 3, 5) or value % 5 == 0]
 
 
-def _click_ticks(budget: int, few: bool = False) -> list[int]:
-    ticks = [1, *range(5, budget + 1, 5)] if budget > 6 else list(range(1, budget + 1))
-    return sorted({1, -(-budget // 2), budget}) if few else ticks
+def _cost_axis(board: Board) -> str:
+    return (
+        "clicks"
+        if board.rounds.first == 1
+        else f"cost in clicks ({board.rounds.prompt}: {board.rounds.first})"
+    )
+
+
+def _click_ticks(budget: int, first: int = 1, few: bool = False) -> list[int]:
+    if few:
+        return sorted({first, -(-(first + budget - 1) // 2), budget})
+    if budget - first < 6:
+        return list(range(first, budget + 1))
+    return [first, *(tick for tick in range(5, budget + 1, 5) if tick - first > 1)]
 
 
 def _end_labels(
@@ -329,8 +326,9 @@ def _alt_curves(
     board: Board,
     lines: Sequence[tuple[str, pd.DataFrame]],
     at: Sequence[float],
-    word: str = "after click",
+    word: str = "",
 ) -> str:
+    word = word or ("after click" if board.rounds.first == 1 else "at cost")
     parts = []
     for label, table in lines:
         values = dict(zip(table["cost"].round(2), table["value"], strict=True))

@@ -171,8 +171,7 @@ def load_films(run: Run, wanted: Sequence[tuple[str, float, int]]) -> list[Film]
 
 def _read(run: Run, table: str, case_ids: Sequence[str]) -> pd.DataFrame:
     """Return the rows of some cases, from committed shards only."""
-    names = sorted(f.name for f in (run.path / "episodes").glob("part-*.parquet"))
-    files = [str(run.path / table / name) for name in names if (run.path / table / name).is_file()]
+    files = [str(file) for file in run.files(table)]
     if not files:
         return pd.DataFrame()
     try:

@@ -162,7 +162,7 @@ def _tile(picture: NDArray[np.uint8]) -> str:
 def _numbers(board: Board, kind: str) -> list[Grid]:
     """Return the numbers behind a figure, for readers who cannot see it."""
     if kind == "dice":
-        return [_curve_grid(board, "dice", None, "Mean Dice after … clicks", "dice")]
+        return [_curve_grid(board, "dice", None, f"Mean {board.rounds.over}", "dice")]
     if kind == "reach":
         return [
             _curve_grid(board, "reach", tau, f"Share of cases at Dice ≥ {tau:.2f} within … clicks", "share")
@@ -183,7 +183,13 @@ def _numbers(board: Board, kind: str) -> list[Grid]:
         columns = tuple(Column(f"q{q}", f"{q} %", "dice") for q in (5, 25, 50, 75, 95))
         rows = tuple(Row(s.label, _quantiles(board.paths[s.label][:, -1]), s.marks) for s in board.standings)
         return [
-            Grid("spread", f"Percentiles of Dice after {board.section.budget} clicks", "agent", columns, rows)
+            Grid(
+                "spread",
+                f"Percentiles of Dice after {board.rounds.spent(board.rounds.budget)}",
+                "agent",
+                columns,
+                rows,
+            )
         ]
     return []
 
@@ -196,7 +202,7 @@ def _curve_grid(board: Board, statistic: str, at: float | None, title: str, styl
     table = board.curves[board.curves["statistic"] == statistic]
     if at is not None:
         table = table[np.isclose(table["at"], at)]
-    costs = [c for c in sorted(table["cost"].unique()) if c >= 1]
+    costs = [c for c in sorted(table["cost"].unique()) if c >= board.rounds.first]
     columns = tuple(Column(str(cost), str(cost), style) for cost in costs)
     rows = []
     for s in board.standings:

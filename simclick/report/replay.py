@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from simclick.envs.rendering import draw
 from simclick.errors import ConfigError, DataError, StoreError, unknown_name
 from simclick.harness.reading import Run
 from simclick.report.films import CaseLoader, Film, load_films
+from simclick.report.folder import OwnFolder
 from simclick.report.runs import open_run
 from simclick.report.sheets import LEGEND, NO_MASKS, Tile, sheet_figure, shown_part
 from simclick.report.style import MUTED, drawing, png_bytes
@@ -24,6 +26,7 @@ from simclick.report.tables import slug
 
 __all__ = ["replay"]
 
+INDEX = "replay.json"
 FRAME_MS, LAST_MS = 700, 2400
 """How long the animation shows a step, and the last one."""
 PER_ROW = 5
@@ -41,8 +44,8 @@ def replay(
     """Draw one episode of a run, click by click.
 
     Writes ``step-00.png`` (the truth), ``step-01.png``, … (image, truth, prompts so far, and the mask
-    where the run kept masks), ``sheet.png`` with all of them, and ``episode.gif``. Pictures of an
-    earlier, longer episode of the same names are removed.
+    where the run kept masks), ``sheet.png`` with all of them, and ``episode.gif``; ``replay.json`` lists
+    them. The pictures of an earlier replay in the folder are removed.
 
     Args:
         run: The run directory.
@@ -55,17 +58,19 @@ def replay(
         The files, in the order above.
 
     Raises:
-        ConfigError: When the run has no such case, level or repeat; names the nearest.
+        ConfigError: When the run has no such case, level or repeat (names the nearest), or the folder
+            holds anything but an earlier replay, or is or lies within a run directory.
         DataError: When the image cannot be loaded again, or changed since.
         StoreError: When the run cannot be read, or the folder not be written.
     """
+    folder = OwnFolder(Path(out) if out is not None else Path(f"replay-{slug(case_id)}"), INDEX, "replay")
+    folder.check()
     source = open_run(run)
     film = _film(source, case_id, level, repeat)
     try:
         case = CaseLoader().load(source, case_id)
     except DataError as error:
         raise DataError(f"case {source.dataset}/{case_id}: {error}") from None
-    folder = Path(out) if out is not None else Path(f"replay-{slug(case_id)}")
     tiles = list(_tiles(film, case))
     heading = _heading(source, film)
     said = " ".join([LEGEND, *([] if film.has_masks else [NO_MASKS])])
@@ -168,19 +173,22 @@ def _frame(tile: Tile, heading: str, legend: str) -> bytes:
     return png_bytes(figure, FRAME_DPI)
 
 
-def _write(folder: Path, frames: Sequence[bytes], sheet: bytes) -> list[Path]:
-    paths = [folder / f"step-{i:02d}.png" for i in range(len(frames))]
+def _write(own: OwnFolder, frames: Sequence[bytes], sheet: bytes) -> list[Path]:
+    files = {f"step-{i:02d}.png": frame for i, frame in enumerate(frames)}
+    files |= {"sheet.png": sheet, "episode.gif": _animation(frames)}
+    folder = own.root
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("step-[0-9]*.png"):
-            old.unlink()
-        for path, frame in zip(paths, frames, strict=True):
-            path.write_bytes(frame)
-        (folder / "sheet.png").write_bytes(sheet)
-        (folder / "episode.gif").write_bytes(_animation(frames))
+        earlier = own.made() or []
+        own.claim([*earlier, *files])
+        for name in earlier:
+            if re.fullmatch(r"step-\d+\.png", name) and name not in files:
+                (folder / name).unlink(missing_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        own.claim(files)
     except OSError as error:
         raise StoreError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from None
-    return [*paths, folder / "sheet.png", folder / "episode.gif"]
+    return [folder / name for name in files]
 
 
 def _animation(frames: Sequence[bytes]) -> bytes:

@@ -51,8 +51,10 @@ class Scene:
         return min(outcomes, key=lambda name: int(name.partition("@")[2]), default=self.last)
 
     def spent(self, outcome: str) -> str:
-        """Return the cost of an outcome in words: clicks, or what other prompts cost in clicks."""
+        """Return the cost of an outcome in words: clicks, what other prompts cost in clicks, ``the box``."""
         cost = outcome.partition("@")[2]
+        if self.section.rounds.single:
+            return self.section.rounds.spent(int(cost))
         text = f"{cost} click{'' if cost == '1' else 's'}"
         return text if self.first == "dice@1" else f"a cost of {text}"
 

@@ -19,6 +19,7 @@ import pandas as pd
 from simclick.errors import DataError, StoreError
 from simclick.harness.reading import Run, read_run
 from simclick.harness.records import KEY
+from simclick.report.rounds import Rounds, first_cost, prompt_word, single_round
 
 __all__ = ["Entrant", "Section", "load_sections", "may_rank", "open_run", "open_runs"]
 
@@ -105,6 +106,16 @@ class Section:
     def steps(self) -> pd.DataFrame:
         """The steps of all runs, likewise."""
         return self._joined("steps", _STEPS)
+
+    @cached_property
+    def rounds(self) -> Rounds:
+        """Where its numbers begin, and how costs are named."""
+        first = first_cost(self.steps, self.budget)
+        single = single_round(self.episodes, first, self.budget)
+        if first == 1 and not single:
+            return Rounds(first, self.budget)
+        word = prompt_word(self._joined("prompts", ["step", "index", "kind"]))
+        return Rounds(first, self.budget, single, word)
 
     def _joined(self, table: str, columns: list[str]) -> pd.DataFrame:
         frames = []

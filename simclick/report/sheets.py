@@ -17,6 +17,7 @@ from simclick.envs.rendering import Box, crop_around, draw
 from simclick.errors import DataError
 from simclick.harness.reading import Run
 from simclick.report.films import CaseLoader, Film, load_films
+from simclick.report.rounds import CLICKS, Rounds
 from simclick.report.style import MUTED, drawing
 
 __all__ = ["LEGEND", "Sheet", "Strip", "Tile", "make_sheet", "sheet_figure", "shown_part", "strip_tiles"]
@@ -26,8 +27,8 @@ LEGEND = (
     "click. Numbers: order of the clicks."
 )
 NO_MASKS = "Masks were not kept (save_masks=true keeps them): clicks and truth only."
-SHOWN_AT = (1, 5)
-"""Costs at which a strip shows the mask, besides the end."""
+SHOWN_AT = 5
+"""Cost at which a strip shows the mask, besides the first round and the end."""
 CLOSE = 0.6
 """An object is shown closer where that needs less than this share of the image's longer side."""
 
@@ -53,7 +54,8 @@ class Strip:
         rank: ``best``, ``median`` or ``worst``.
         case_id: The case.
         target: Name of the object.
-        area: Mean Dice over all clicks, by which it was chosen.
+        what: What it was chosen by (`Rounds.outcome_words`).
+        value: That number.
         text: What to say below: a failure's reason, why there is no picture.
         tiles: Its pictures; empty when the image could not be loaded.
     """
@@ -61,7 +63,8 @@ class Strip:
     rank: str
     case_id: str
     target: str
-    area: float
+    what: str
+    value: float
     text: str
     tiles: tuple[Tile, ...]
 
@@ -81,55 +84,62 @@ class Sheet:
     note: str
 
 
-def make_sheet(label: str, run: Run, loader: CaseLoader, episodes: pd.DataFrame) -> Sheet:
+def make_sheet(
+    label: str, run: Run, loader: CaseLoader, episodes: pd.DataFrame, rounds: Rounds = CLICKS
+) -> Sheet:
     """Return the contact sheet of an agent.
 
     Args:
         label: The agent's label.
         run: Its run on the data set.
         loader: Loads cases.
-        episodes: The episodes of the run at one noise level, with their ``area``.
+        episodes: The episodes of the run at one noise level, with the outcome of `rounds`: ``area``, or
+            ``dice@BUDGET`` of a single round.
+        rounds: The rounds of the protocol.
     """
-    chosen = _best_median_worst(episodes)
+    outcome = f"dice@{rounds.budget}" if rounds.single else "area"
+    chosen = _best_median_worst(episodes, outcome)
     films = load_films(run, [(str(r["case_id"]), float(r["level"]), int(r["repeat"])) for _, r in chosen])
     strips = [
-        _strip(rank, film, run, loader, float(row["area"]))
+        _strip(rank, film, run, loader, float(row[outcome]), rounds)
         for (rank, row), film in zip(chosen, films, strict=True)
     ]
     return Sheet(label, tuple(strips), "" if run.description.get("save_masks") else NO_MASKS)
 
 
-def _best_median_worst(episodes: pd.DataFrame) -> list[tuple[str, pd.Series]]:
-    """Return the best, median and worst episode by area; ties go to the first case id."""
-    order = episodes.sort_values(["area", "case_id", "repeat"], ascending=[False, True, True], kind="stable")
-    worst = order["area"].to_numpy()
+def _best_median_worst(episodes: pd.DataFrame, outcome: str) -> list[tuple[str, pd.Series]]:
+    """Return the best, median and worst episode by an outcome; ties go to the first case id."""
+    order = episodes.sort_values([outcome, "case_id", "repeat"], ascending=[False, True, True], kind="stable")
+    worst = order[outcome].to_numpy()
     last = int(np.flatnonzero(worst == worst[-1])[0])
     places = {"best": 0, "median": (len(order) - 1) // 2, "worst": last}
     return [(rank, order.iloc[place]) for rank, place in places.items()]
 
 
-def _strip(rank: str, film: Film, run: Run, loader: CaseLoader, area: float) -> Strip:
+def _strip(rank: str, film: Film, run: Run, loader: CaseLoader, value: float, rounds: Rounds) -> Strip:
     text = f"The agent failed: {film.error}" if film.error else ""
     try:
-        tiles = strip_tiles(film, loader.load(run, film.case_id))
+        tiles = strip_tiles(film, loader.load(run, film.case_id), rounds)
     except DataError as error:
         text, tiles = f"{text} Not shown: {error}".strip(), ()
-    return Strip(rank, film.case_id, film.target, area, text, tiles)
+    return Strip(rank, film.case_id, film.target, rounds.outcome_words, value, text, tiles)
 
 
-def strip_tiles(film: Film, case: Case) -> tuple[Tile, ...]:
-    """Return an episode as few pictures: the truth, then the masks after 1 and 5 clicks and at the end."""
+def strip_tiles(film: Film, case: Case, rounds: Rounds = CLICKS) -> tuple[Tile, ...]:
+    """Return an episode as few pictures: the truth, then the masks after the first round, at cost 5, last."""
     crop = shown_part(film, case)
     tiles = [Tile("truth" if crop is None else "truth, whole image", draw(case.image, case.truth))]
     last = film.shots[-1].cost if film.shots else 0
     if not film.shots or not film.has_masks:
         dice = f": Dice {film.final_dice:.3f}" if film.shots else ""
         picture = draw(case.image, case.truth, None, film.rounds, crop=crop)
-        return (*tiles, Tile(f"{_clicks(last)}{dice}", picture))
-    shots = {s.step: s for s in (film.at_cost(cost) for cost in (*SHOWN_AT, last)) if s is not None}
+        return (*tiles, Tile(f"{_tile_words(last, rounds)}{dice}", picture))
+    shots = {
+        s.step: s for s in (film.at_cost(cost) for cost in (rounds.first, SHOWN_AT, last)) if s is not None
+    }
     for shot in shots.values():
         picture = draw(case.image, case.truth, shot.mask, film.rounds[: shot.step], crop=crop)
-        tiles.append(Tile(f"{_clicks(shot.cost)}: Dice {shot.dice:.3f}", picture))
+        tiles.append(Tile(f"{_tile_words(shot.cost, rounds)}: Dice {shot.dice:.3f}", picture))
     return tuple(tiles)
 
 
@@ -141,8 +151,10 @@ def shown_part(film: Film, case: Case) -> Box | None:
     return crop if near else None
 
 
-def _clicks(cost: int) -> str:
-    return f"{cost} click{'' if cost == 1 else 's'}"
+def _tile_words(cost: int, rounds: Rounds) -> str:
+    """Return a cost as a caption: ``5 clicks``, ``after the box``, ``after a cost of 5 clicks``."""
+    words = rounds.spent(cost)
+    return words if rounds.first == 1 and not rounds.single else f"after {words}"
 
 
 def sheet_figure(title: str, rows: Sequence[tuple[str, Sequence[Tile]]], legend: str = LEGEND) -> Figure:

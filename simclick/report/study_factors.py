@@ -27,8 +27,7 @@ from simclick.statistics.summary import group_codes
 
 __all__ = ["factors_study"]
 
-SHOWN = "area"
-OUTCOMES = (SHOWN, "final_dice")
+OUTCOMES = ("area", "final_dice")
 PLANTED = "planted_"
 HELD: Mapping[str, tuple[str, ...]] = {"measured": ("modality",), "planted": ("modality", "target")}
 """What is held fixed beside the factors: what is planted is planted alike in every target."""
@@ -54,16 +53,18 @@ class _Panel:
         kind: ``measured`` or ``planted``.
         factors: The factors that have a number, in the order of tables.
         table: Rows of `factor_table` for every agent and outcome.
+        shown: The outcome that is shown: ``area``, or ``final_dice`` of a single round.
     """
 
     dataset: str
     kind: str
     factors: tuple[str, ...]
     table: pd.DataFrame
+    shown: str
 
     def rows(self, agent: str) -> pd.DataFrame:
         """Return an agent's rows for the outcome that is shown, by factor."""
-        mine = self.table[(self.table["agent"] == agent) & (self.table["outcome"] == SHOWN)]
+        mine = self.table[(self.table["agent"] == agent) & (self.table["outcome"] == self.shown)]
         return mine.set_index("factor")
 
     @property
@@ -90,19 +91,24 @@ def factors_study(section: Section, looks: Mapping[str, Look]) -> Study | None:
     cases = _cases(section, labels)
     if cases is None:
         return None
-    panels, lacking = list(_panels(cases)), _lacking(cases)
+    outcome = "final_dice" if section.rounds.single else "area"
+    panels, lacking = list(_panels(cases, outcome)), _lacking(cases)
     if not panels and not lacking:
         return None
     name = slug(section.stem, "factors")
     agents = [label for label in labels if label in set(cases["agent"])]
+    what = section.rounds.outcome_words if section.rounds.single else "mean Dice"
     with drawing():
-        pictures = [_picture(panel, agents, looks) for panel in panels]
+        pictures = [_picture(panel, agents, looks, what) for panel in panels]
     return Study(
         kind=name,
         title=f"What makes cases hard ({section.name})",
-        words=(*(sentence for panel in panels for sentence in _words(panel, agents)), *_regrets(lacking)),
+        words=(
+            *(sentence for panel in panels for sentence in _words(panel, agents, what)),
+            *_regrets(lacking),
+        ),
         tables={name: pd.concat([panel.table for panel in panels], ignore_index=True)} if panels else {},
-        grids=[_grid(section, panel, agents, name) for panel in panels],
+        grids=[_grid(section, panel, agents, name, what) for panel in panels],
         pictures=pictures,
     )
 
@@ -128,8 +134,8 @@ def _cases(section: Section, labels: Sequence[str]) -> pd.DataFrame | None:
     return found.merge(factors, on=["dataset", "case_id"], how="left", validate="many_to_one")
 
 
-def _panels(cases: pd.DataFrame) -> Iterator[_Panel]:
-    """Yield what can be shown: data sets with most groups first."""
+def _panels(cases: pd.DataFrame, outcome: str) -> Iterator[_Panel]:
+    """Yield what can be shown of an outcome: data sets with most groups first."""
     columns = [c.removeprefix("factor:") for c in cases.columns if c.startswith("factor:")]
     sets = {
         "measured": [c for c in ATTRIBUTES if c in columns and c not in _LEFT_OUT],
@@ -138,10 +144,10 @@ def _panels(cases: pd.DataFrame) -> Iterator[_Panel]:
     for dataset, part in _large(cases):
         for kind, factors in sets.items():
             table = _table(part, dataset, kind, factors)
-            shown = table[(table["outcome"] == SHOWN) & table["partial_rho"].notna()]
+            shown = table[(table["outcome"] == outcome) & table["partial_rho"].notna()]
             if len(shown):
                 usable = tuple(f for f in factors if f in set(shown["factor"]))
-                yield _Panel(dataset, kind, usable, table)
+                yield _Panel(dataset, kind, usable, table, outcome)
 
 
 def _large(cases: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -206,10 +212,10 @@ def _list(rows: pd.DataFrame, ends: bool = False) -> str:
     return ", ".join(said)
 
 
-def _words(panel: _Panel, agents: Sequence[str]) -> Iterator[str]:
+def _words(panel: _Panel, agents: Sequence[str], what: str) -> Iterator[str]:
     """Yield a sentence per agent: which factors its Dice clearly goes with."""
     about = "planted factors" if panel.kind == "planted" else "measured factors"
-    if not panel.table.loc[panel.table["outcome"] == SHOWN, "low"].notna().any():
+    if not panel.table.loc[panel.table["outcome"] == panel.shown, "low"].notna().any():
         yield (
             f"On {panel.dataset} it cannot be said which of the {about} matter: "
             "too few cases tell them apart."
@@ -225,14 +231,14 @@ def _words(panel: _Panel, agents: Sequence[str]) -> Iterator[str]:
         said += [f"falls with {_list(falling, True)}"] * bool(len(falling))
         left = len(known) - len(clear)
         if not said:
-            none = f"none of the {about} ({len(known)}) clearly goes with {agent}'s mean Dice"
+            none = f"none of the {about} ({len(known)}) clearly goes with {agent}'s {what}"
             yield f"On {panel.dataset}, {none}."
             continue
         rest = f"; for {left} other{'s' * (left != 1)} that is open" if left else ""
-        yield f"On {panel.dataset}, of the {about}, {agent}'s mean Dice {' and '.join(said)}{rest}."
+        yield f"On {panel.dataset}, of the {about}, {agent}'s {what} {' and '.join(said)}{rest}."
 
 
-def _grid(section: Section, panel: _Panel, agents: Sequence[str], name: str) -> Grid:
+def _grid(section: Section, panel: _Panel, agents: Sequence[str], name: str, what: str) -> Grid:
     columns = tuple(Column(agent, agent, "difference") for agent in agents)
     tables = {agent: panel.rows(agent) for agent in agents}
     rows = []
@@ -247,17 +253,17 @@ def _grid(section: Section, panel: _Panel, agents: Sequence[str], name: str) -> 
     cases, groups = panel.size
     notes = [
         f"{cases} cases in {groups} groups, protocol {section.name}, seed {section.seed}.",
-        "Spearman's partial correlation with mean Dice. "
+        f"Spearman's partial correlation with {what}. "
         f"Held fixed: the other factors of the table, {panel.held}. Bold: the interval excludes 0.",
         "Brackets: 95 % interval, studentised bootstrap over groups; not corrected for how many factors.",
     ]
-    shown = panel.table[panel.table["outcome"] == SHOWN]
+    shown = panel.table[panel.table["outcome"] == panel.shown]
     for note, mine in shown[shown["note"] != ""].groupby("note", sort=True):
         which = ", ".join(_named(f) for f in dict.fromkeys(mine["factor"]))
         notes.append(f"{which[:1].upper()}{which[1:]}: {note}.")
     return Grid(
         name=slug(name, panel.dataset, panel.kind),
-        title=f"Mean Dice and {panel.kind} factors on {panel.dataset}",
+        title=f"{what[0].upper()}{what[1:]} and {panel.kind} factors on {panel.dataset}",
         stub="factor",
         columns=columns,
         rows=tuple(rows),
@@ -272,7 +278,7 @@ def _grid(section: Section, panel: _Panel, agents: Sequence[str], name: str) -> 
     )
 
 
-def _picture(panel: _Panel, agents: Sequence[str], looks: Mapping[str, Look]) -> Picture:
+def _picture(panel: _Panel, agents: Sequence[str], looks: Mapping[str, Look], what: str) -> Picture:
     step = max(0.42, 0.17 * len(agents) + 0.16)
     height = step * len(panel.factors) + 1.0
     figure = Figure((7.2, height))
@@ -289,7 +295,7 @@ def _picture(panel: _Panel, agents: Sequence[str], looks: Mapping[str, Look]) ->
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set(xlim=(-1, 1), ylim=(len(y) - 0.5, -0.5))
-    axes.set_xlabel("partial correlation with mean Dice")
+    axes.set_xlabel(f"partial correlation with {what}")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     ends = []
     for agent in agents:

@@ -168,7 +168,7 @@ def crossing_study(
     section: Section, looks: Mapping[str, Look], time: TimeModel | None = None
 ) -> Study | None:
     """Return who overtakes whom after how many clicks at a section's lowest level; None with one agent."""
-    if section.budget < 3:
+    if section.budget < 3 or section.rounds.single:
         return None
     fair = may_rank(section)
     level = section.levels[0]
@@ -187,12 +187,12 @@ def crossing_study(
     pictures = []
     if len(happened):
         with drawing():
-            pictures.append(_curves(happened.head(CURVES), curves, looks))
+            pictures.append(_curves(happened.head(CURVES), curves, looks, section.rounds.first))
     grids = [_crossing_grid(table, name, section), _effort_grid(effort, name, time)]
     return Study(
         kind=name,
         title=f"Who overtakes whom, and when ({section.name})",
-        words=tuple(_crossing_words(happened, len(table), section)),
+        words=tuple(_crossing_words(happened, table, section)),
         tables={name: table, f"{name}_differences": curves, f"{name}_effort": effort},
         grids=grids,
         pictures=pictures,
@@ -249,24 +249,33 @@ def _crossing_grid(table: pd.DataFrame, name: str, section: Section) -> Grid:
     return Grid(name, "Overtaking", "pair", columns, tuple(rows), notes)
 
 
-def _crossing_words(happened: pd.DataFrame, pairs: int, section: Section) -> list[str]:
-    if happened.empty:
-        return [f"Of {pairs} pairs none changes places within {section.budget} clicks."]
-    said = [f"Of {pairs} pairs {len(happened)} change places within {section.budget} clicks."]
+def _crossing_words(happened: pd.DataFrame, table: pd.DataFrame, section: Section) -> list[str]:
+    changed = f"{len(happened)} change{'s' * (len(happened) == 1)}" if len(happened) else "none changes"
+    said = [f"Of {len(table)} pair{'s' * (len(table) != 1)} {changed} places within {section.budget} clicks."]
     for row in happened.head(4).to_dict("records"):
-        interval = ""
+        interval = chance = ""
         if not math.isnan(row["low"]):
             high = "never" if math.isinf(row["high"]) else f"{row['high']:g}"
             interval = f" [{row['low']:g}, {high}]"
-        before = int(row["value"]) - 1
+            chance = ", which may be chance" if math.isinf(row["high"]) else ""
         said.append(
-            f"{row['leader']} is ahead up to click {before}, "
-            f"{row['other']} from click {row['value']:g}{interval} on."
+            f"{row['leader']} is ahead at first, "
+            f"{row['other']} from click {row['value']:g}{interval} on{chance}."
         )
-    return said
+    return [*said, *_unsure(table)]
 
 
-def _curves(happened: pd.DataFrame, curves: pd.DataFrame, looks: Mapping[str, Look]) -> Picture:
+def _unsure(table: pd.DataFrame) -> list[str]:
+    """Say where no interval tells how sure an overtaking, or its absence, is."""
+    without = table[table["low"].isna()]
+    if without.empty:
+        return []
+    whom = "" if len(without) == len(table) else f" for {len(without)} of the pairs"
+    why = "; ".join(dict.fromkeys(str(note) for note in without["note"] if note))
+    return [f"How sure that is cannot be said{whom}: there is no interval{f' ({why})' if why else ''}."]
+
+
+def _curves(happened: pd.DataFrame, curves: pd.DataFrame, looks: Mapping[str, Look], first: int) -> Picture:
     n = len(happened)
     columns = min(3, n)
     rows = -(-n // columns)
@@ -279,7 +288,7 @@ def _curves(happened: pd.DataFrame, curves: pd.DataFrame, looks: Mapping[str, Lo
     for axes, row in zip(panels, happened.to_dict("records"), strict=False):
         a, b = sorted((row["leader"], row["other"]))
         sign = 1.0 if row["leader"] == a else -1.0
-        mine = curves[(curves["agent_a"] == a) & (curves["agent_b"] == b) & (curves["cost"] >= 1)]
+        mine = curves[(curves["agent_a"] == a) & (curves["agent_b"] == b) & (curves["cost"] >= first)]
         x = mine["cost"].to_numpy(dtype=float)
         value, one, two = (sign * mine[c].to_numpy(dtype=float) for c in ("value", "low", "high"))
         axes.axhline(0, color=INK, linewidth=0.9)

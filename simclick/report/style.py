@@ -178,5 +178,5 @@ def page_svg(svg: bytes, prefix: str) -> str:
     if box is None:
         raise ValueError("the figure has no viewBox")
     width = float(box.group(1).split()[2])
-    attributes = f'viewBox="{box.group(1)}" style="max-width:{width * 1.5:.0f}px"'
+    attributes = f'viewBox="{box.group(1)}" style="max-width:{width * 1.5:.0f}px;--least:{width * 1.1:.0f}px"'
     return re.sub(r"\s+\n", "\n", f'<svg {attributes} aria-hidden="true" focusable="false">{rest}').strip()

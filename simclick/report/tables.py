@@ -1,4 +1,4 @@
-"""The tables of a board, as grids; and the tidy tables with every number.
+"""The tables of a board, as grids.
 
 Nothing is computed here: numbers come from `simclick.statistics` by way of `Board`.
 """
@@ -6,7 +6,7 @@ Nothing is computed here: numbers come from `simclick.statistics` by way of `Boa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -26,13 +26,15 @@ __all__ = [
     "slug",
     "surface_grid",
     "threshold",
-    "tidy_curves",
-    "tidy_pairs",
-    "tidy_summary",
     "time_grid",
 ]
 
 INTERVAL = "Brackets: 95 % interval, studentised bootstrap over groups."
+MEDIANS = (
+    "Brackets: 95 % interval over groups. Of the medians (HD95, NSD): that of the share of cases at or below "
+    "the median, read back as quantiles (Woodruff 1952); an end may be infinite, or at the end of the range, "
+    "where few groups do not bound it. Of the share undefined: studentised bootstrap."
+)
 
 
 def slug(*names: str) -> str:
@@ -47,12 +49,16 @@ def threshold(tau: float) -> str:
 
 def board_grids(board: Board) -> dict[str, list[Grid]]:
     """Return the tables of a board by kind: ``main``, ``pairs``, ``breakdown``, ``more``."""
+    rounds = board.rounds
     pairs: list[tuple[str, float | None]] = []
+    shown: list[tuple[str, float | None]] = [rounds.outcome]
+    if not rounds.single:
+        shown += [("dice", float(rounds.middle)), ("noc", 0.90)]
     if len({*board.pairs["agent_a"], *board.pairs["agent_b"]}) > 1:
-        costs = dict.fromkeys((_middle(board.costs), 1, board.costs[-1]))
-        pairs = [*(("dice", float(cost)) for cost in costs), ("noc", 0.90), ("area", None)]
+        costs = dict.fromkeys((rounds.middle, rounds.first, board.costs[-1]))
+        several = [*(("dice", float(cost)) for cost in costs), ("noc", 0.90), ("area", None)]
+        pairs = [rounds.outcome] if rounds.single else several
     subsets = ("target", "modality") if board.dataset else ("dataset", "modality", "target")
-    shown = (("area", None), ("dice", float(_middle(board.costs))), ("noc", 0.90))
     return {
         "main": [dice_grid(board), *oracle_grids(board), clicks_grid(board)],
         "pairs": [pairs_grid(board, statistic, at) for statistic, at in pairs],
@@ -70,13 +76,18 @@ def board_grids(board: Board) -> dict[str, list[Grid]]:
     }
 
 
-def _middle(costs: Sequence[int]) -> int:
-    """Return cost 5, or the largest below it."""
-    return max(cost for cost in costs if cost <= 5)
-
-
 def clicks_grid(board: Board) -> Grid:
-    """Return clicks to a Dice (capped mean) beside the share of cases that never reach it."""
+    """Return clicks to a Dice (capped mean) beside the share of cases that never reach it.
+
+    Of a single round, the share alone.
+    """
+    rounds = board.rounds
+    if rounds.single:
+        over = "cases that do not reach"
+        columns = [Column(f"nof@{threshold(t)}", f"Dice ≥ {threshold(t)}", "share", over) for t in THRESHOLDS]
+        title = f"Cases that do not reach a Dice after the {rounds.prompt} on {board.phrase}"
+        missed = _measures("nof", THRESHOLDS)
+        return _grid(board, "missed", title, [*columns, *_COUNTS], _rows(board, missed), missed)
     columns = []
     for tau in THRESHOLDS:
         name = threshold(tau)
@@ -85,17 +96,22 @@ def clicks_grid(board: Board) -> Grid:
     measures = [*_measures("noc", THRESHOLDS), *_measures("nof", THRESHOLDS)]
     budget = board.section.budget
     note = f"Clicks: mean over cases; a target that {budget} clicks do not reach counts as {budget}."
+    if rounds.first > 1:
+        note += f" The {rounds.prompt} counts {rounds.first}."
     title = f"Clicks to reach a Dice (NoC) on {board.phrase}"
     return _grid(board, "clicks", title, [*columns, *_COUNTS], _rows(board, measures), measures, [note])
 
 
 def dice_grid(board: Board) -> Grid:
-    """Return mean Dice after some clicks, and the mean over all clicks."""
-    head = "Dice after … clicks"
-    columns = [Column(f"dice@{cost}", str(cost), "dice", head) for cost in board.costs]
-    columns.append(Column("area", f"mean of 1…{board.section.budget}", "dice", head))
-    measures = [*_measures("dice", board.costs), ("area", None)]
-    title = f"Dice after a number of clicks on {board.phrase}"
+    """Return mean Dice after some clicks, and the mean over all clicks; of a single round, Dice after it."""
+    rounds = board.rounds
+    columns = [Column(f"dice@{cost}", rounds.head(cost), "dice", rounds.over) for cost in board.costs]
+    measures = _measures("dice", board.costs)
+    if not rounds.single:
+        columns.append(Column("area", f"mean of {rounds.mean}", "dice", rounds.over))
+        measures.append(("area", None))
+    what = rounds.outcome_words if rounds.single else "Dice after a number of clicks"
+    title = f"{what} on {board.phrase}"
     return _grid(board, "dice", title, [*columns, *_COUNTS], _rows(board, measures), measures)
 
 
@@ -115,7 +131,7 @@ def oracle_grids(board: Board) -> list[Grid]:
         return []
     columns = []
     for cost in board.costs:
-        over = f"Dice after {cost} click{'' if cost == 1 else 's'}"
+        over = f"Dice after {board.rounds.spent(cost)}"
         columns.append(Column(f"dice@{cost}", f"by {rule}", "dice", over))
         columns.append(Column(f"oracle_dice@{cost}", "oracle", "dice", over))
     measures = [*_measures("dice", board.costs), *_measures("oracle_dice", board.costs)]
@@ -129,12 +145,19 @@ def oracle_grids(board: Board) -> list[Grid]:
 
 def average_grid(board: Board) -> Grid:
     """Return averages over cases beside averages over targets."""
+    rounds = board.rounds
     wanted: list[tuple[str, float | None, Style, str]] = [
-        ("noc", 0.90, "clicks", "clicks to Dice ≥ 0.90"),
-        ("dice", 1, "dice", "Dice after 1"),
-        ("dice", _middle(board.costs), "dice", f"Dice after {_middle(board.costs)}"),
-        ("area", None, "dice", f"mean Dice of 1…{board.section.budget}"),
+        (
+            "dice",
+            cost,
+            "dice",
+            f"Dice after {rounds.spent(cost) if rounds.first > 1 or rounds.single else cost}",
+        )
+        for cost in ([rounds.budget] if rounds.single else [rounds.first, rounds.middle])
     ]
+    if not rounds.single:
+        wanted.insert(0, ("noc", 0.90, "clicks", "clicks to Dice ≥ 0.90"))
+        wanted.append(("area", None, "dice", f"mean Dice of {rounds.mean}"))
     columns, rows = [], []
     wanted = list({(name, at): (name, at, style, head) for name, at, style, head in wanted}.values())
     for statistic, at, style, head in wanted:
@@ -219,7 +242,7 @@ def surface_grid(board: Board) -> Grid:
     unit = {"mixed": "mm or px"}.get(board.unit, board.unit)
     columns, measures = [], []
     for cost in board.surface_costs:
-        over = f"after {cost} click{'' if cost == 1 else 's'}"
+        over = f"after {board.rounds.spent(cost)}"
         columns += [
             Column(f"hd95@{cost}", f"HD95 ({unit})", "distance", over),
             Column(f"hd95_undefined@{cost}", "undefined", "share", over),
@@ -232,7 +255,13 @@ def surface_grid(board: Board) -> Grid:
     )
     title = f"Surface distances on {board.phrase}"
     rows = _rows(board, measures)
-    return _grid(board, "surface", title, columns, rows, measures, [note])
+    units = {
+        "hd95_unit": unit,
+        "nsd_tolerance": board.section.protocol["nsd_tolerance"],
+        "nsd_tolerance_unit": unit,
+        "hd95_nsd_average": "median over cases",
+    }
+    return _grid(board, "surface", title, columns, rows, measures, [note], interval=MEDIANS, more=units)
 
 
 def time_grid(board: Board) -> Grid:
@@ -274,10 +303,11 @@ def _key(statistic: str, at: float | None) -> str:
 
 def _what(board: Board, statistic: str, at: float | None) -> str:
     if statistic == "dice":
-        return f"Dice after {at:g} click{'' if at == 1 else 's'}"
+        return f"Dice after {board.rounds.spent(round(at or 0))}"
     if statistic == "noc" and at is not None:
         return f"Clicks to Dice ≥ {threshold(at)}"
-    return f"Mean Dice of clicks 1…{board.section.budget}"
+    rounds = board.rounds
+    return f"Mean Dice of {'clicks' if rounds.first == 1 else 'costs'} {rounds.mean}"
 
 
 def _columns(table: pd.DataFrame, *names: str) -> Iterator[tuple[Any, ...]]:
@@ -314,6 +344,8 @@ def _grid(
     measures: Sequence[tuple[str, float | None]],
     notes: Sequence[str] = (),
     stub: str = "agent",
+    interval: str = INTERVAL,
+    more: Mapping[str, object] | None = None,
 ) -> Grid:
     cases, groups = board.size
     section = board.section
@@ -322,7 +354,7 @@ def _grid(
         f"protocol {section.name}, seed {section.seed}."
     )
     intervals = any(value.has_interval for row in rows for value in row.values.values())
-    said = [*notes, *([INTERVAL] if intervals else []), *board.numbers.notes(measures)]
+    said = [*notes, *([interval] if intervals else []), *board.numbers.notes(measures)]
     marks = [] if section.protocol["select"] != "oracle" else ["Masks were chosen with the truth (oracle)."]
     return Grid(
         name=slug(board_name(board), kind),
@@ -338,6 +370,7 @@ def _grid(
             "noise": section.protocol["noise"],
             "level": board.level,
             "seed": section.seed,
+            **(more or {}),
         },
     )
 
@@ -352,32 +385,3 @@ def board_name(board: Board) -> str:
     noise = str(board.section.protocol["noise"])
     level = "" if noise == "none" else f"{noise}-{board.level:g}"
     return slug(board.section.stem, board.dataset or "all", level)
-
-
-def tidy_summary(boards: Sequence[Board]) -> pd.DataFrame:
-    """Return every number of every board, one per row; ``dataset`` and ``seed`` come first."""
-    return _tidy(boards, [board.numbers.table for board in boards])
-
-
-def tidy_curves(boards: Sequence[Board]) -> pd.DataFrame:
-    """Return the points of every curve of every board, one per row."""
-    return _tidy(boards, [board.curves for board in boards])
-
-
-def tidy_pairs(boards: Sequence[Board]) -> pd.DataFrame:
-    """Return every paired difference of every board, one per row."""
-    return _tidy(boards, [board.pairs for board in boards])
-
-
-def _tidy(boards: Sequence[Board], tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    parts = []
-    for board, table in zip(boards, tables, strict=True):
-        part = table.copy()
-        part.insert(0, "board", board.dataset or "(all)")
-        part.insert(1, "seed", board.section.seed)
-        parts.append(part)
-    filled = [part for part in parts if len(part)]
-    if not parts:
-        return pd.DataFrame()
-    whole: pd.DataFrame = pd.concat(filled or parts, ignore_index=True)
-    return whole

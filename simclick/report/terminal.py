@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from simclick.harness.reading import Run
-from simclick.report.boards import THRESHOLDS, Numbers, costs_of
+from simclick.report.boards import THRESHOLDS, Numbers
 from simclick.report.grid import Value, interval_text, value_text
+from simclick.report.rounds import Rounds
 from simclick.report.runs import Section, load_sections, open_run
 from simclick.statistics import summarise
 
@@ -31,15 +32,15 @@ def final_table(run: Path | str | Run) -> str:
     (section,) = load_sections([run])
     if not len(section.episodes):
         return "\n".join([*_head(run, section), "no episode is done yet"])
-    costs = costs_of(section.budget)
-    summary = summarise(section.episodes, section.steps, section.budget, (), THRESHOLDS, costs)
+    rounds = section.rounds
+    summary = summarise(section.episodes, section.steps, section.budget, (), THRESHOLDS, rounds.costs)
     label = next(iter(section.entrants))
     levels = [level for level in section.levels if (summary["level"] == level).any()]
     by_level = {level: Numbers(summary[summary["level"] == level].reset_index(drop=True)) for level in levels}
     if len(levels) == 1:
-        body = _one_level(by_level[levels[0]], label, costs, section.budget)
+        body = _one_level(by_level[levels[0]], label, rounds)
     else:
-        body = _many_levels(by_level, label, costs, str(section.protocol["noise"]))
+        body = _many_levels(by_level, label, rounds, str(section.protocol["noise"]))
     return "\n".join([*_head(run, section), *body, *_foot(section)])
 
 
@@ -59,58 +60,79 @@ def _head(run: Run, section: Section) -> list[str]:
     return [*_folded(first), *_folded(", ".join(counts)), ""]
 
 
-def _one_level(numbers: Numbers, label: str, costs: list[int], budget: int) -> list[str]:
-    left = [f"{'Dice to reach':<15}{'clicks':>8}  {'':<16}{'not reached':>12}"]
+def _one_level(numbers: Numbers, label: str, rounds: Rounds) -> list[str]:
+    costs = rounds.costs
+    # A single round leaves no clicks to count, and no mean over clicks.
+    heads = ("", "", "not reached") if rounds.single else ("clicks", "", "not reached")
+    left = [f"{'Dice to reach':<15}{heads[0]:>8}  {heads[1]:<16}{heads[2]:>12}"]
     for tau in THRESHOLDS:
         clicks, missed = numbers.value(label, "noc", tau), numbers.value(label, "nof", tau)
-        left.append(
-            f"{f'≥ {tau:.2f}':<15}{value_text(clicks, 'clicks'):>8}  {interval_text(clicks, 'clicks'):<16}"
-            f"{value_text(missed, 'share'):>12}"
+        counted = (
+            ("", "") if rounds.single else (value_text(clicks, "clicks"), interval_text(clicks, "clicks"))
         )
-    right = [f"{'after':<12}{'Dice':>7}"]
-    rows = [(f"{cost} click{'' if cost == 1 else 's'}", numbers.value(label, "dice", cost)) for cost in costs]
-    rows.append((f"mean 1…{budget}", numbers.value(label, "area")))
+        left.append(f"{f'≥ {tau:.2f}':<15}{counted[0]:>8}  {counted[1]:<16}{value_text(missed, 'share'):>12}")
+    rows = [(_spent(rounds, cost), numbers.value(label, "dice", cost)) for cost in costs]
+    if not rounds.single:
+        rows.append((f"mean 1…{rounds.budget}", numbers.value(label, "area")))
+    wide = max(12, *(len(name) + 2 for name, _ in rows))
+    right = [f"{'after':<{wide}}{'Dice':>7}"]
     right += [
-        f"{name:<12}{value_text(v, 'dice'):>7}  {interval_text(v, 'dice'):<16}".rstrip() for name, v in rows
+        f"{name:<{wide}}{value_text(v, 'dice'):>7}  {interval_text(v, 'dice'):<16}".rstrip()
+        for name, v in rows
     ]
     height = max(len(left), len(right))
     left += [""] * (height - len(left))
     right += [""] * (height - len(right))
-    shown = [
-        *(("noc", tau) for tau in THRESHOLDS),
-        *(("dice", float(cost)) for cost in costs),
-        ("area", None),
-    ]
-    notes = numbers.notes(shown)
+    shown: list[tuple[str, float | None]] = [("dice", float(cost)) for cost in costs]
+    if not rounds.single:
+        shown = [*(("noc", tau) for tau in THRESHOLDS), *shown, ("area", None)]
+    notes = [*_mean_note(rounds), *numbers.notes(shown)]
     said = ["[low, high]: 95 % interval over groups"] if _any_interval([v for _, v in rows]) else []
     lines = [f"{a:<56}{b}".rstrip() for a, b in zip(left, right, strict=True)]
     return [*lines, "", *(line for note in [*said, *notes] for line in _folded(note))]
+
+
+def _spent(rounds: Rounds, cost: int) -> str:
+    """Return a cost in words, short."""
+    text = rounds.spent(cost)
+    return text.removeprefix("a cost of ")
+
+
+def _mean_note(rounds: Rounds) -> list[str]:
+    if rounds.single or rounds.first == 1:
+        return []
+    return [f"mean of costs {rounds.mean}, which costs {rounds.first}"]
 
 
 def _any_interval(values: list[Value]) -> bool:
     return any(value.has_interval for value in values)
 
 
-def _many_levels(by_level: dict[float, Numbers], label: str, costs: list[int], noise: str) -> list[str]:
-    costs = costs[:4]
+def _many_levels(by_level: dict[float, Numbers], label: str, rounds: Rounds, noise: str) -> list[str]:
+    costs, single = rounds.costs[:4], rounds.single
     taus = THRESHOLDS[1:3]
     heads = [
-        *(f"NoC@{tau:.2f}" for tau in taus),
+        *(() if single else (f"NoC@{tau:.2f}" for tau in taus)),
         *(f"> {tau:.2f} missed" for tau in taus),
-        *(f"Dice@{cost}" for cost in costs),
-        "area",
+        *(("Dice",) if single else (f"Dice@{cost}" for cost in costs)),
+        *(() if single else ("area",)),
     ]
     lines = [f"{'level':>8}" + "".join(f"{head:>{max(9, len(head) + 2)}}" for head in heads)]
     for level, numbers in by_level.items():
         cells = [
-            *(value_text(numbers.value(label, "noc", tau), "clicks") for tau in taus),
+            *(() if single else (value_text(numbers.value(label, "noc", tau), "clicks") for tau in taus)),
             *(value_text(numbers.value(label, "nof", tau), "share") for tau in taus),
             *(value_text(numbers.value(label, "dice", cost), "dice") for cost in costs),
-            value_text(numbers.value(label, "area"), "dice"),
+            *(() if single else (value_text(numbers.value(label, "area"), "dice"),)),
         ]
         row = "".join(f"{cell:>{max(9, len(head) + 2)}}" for cell, head in zip(cells, heads, strict=True))
         lines.append(f"{level:>8g}{row}")
-    return [*lines, "", f"level: of {noise}; intervals: simclick report"]
+    said = (
+        [f"Dice after {rounds.spent(rounds.budget)}"]
+        if single
+        else [f"area: {n}" for n in _mean_note(rounds)]
+    )
+    return [*lines, "", "; ".join([f"level: of {noise}", *said, "intervals: simclick report"])]
 
 
 def _foot(section: Section) -> list[str]:

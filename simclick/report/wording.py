@@ -9,11 +9,9 @@ from itertools import groupby
 
 from simclick.report.boards import Board
 from simclick.report.grid import Column, Grid, Row, Value
+from simclick.report.rounds import Rounds, listed
 
-__all__ = ["LEAD_COSTS", "Lead", "lead_grid", "lead_sentences", "leads", "listed"]
-
-LEAD_COSTS = (1, 3, 5, 20)
-"""Costs at which the summary says who leads."""
+__all__ = ["Lead", "lead_grid", "lead_sentences", "leads", "listed"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Lead:
     """Who leads after some clicks.
 
     Attributes:
-        cost: Number of clicks.
+        cost: Cost in clicks.
         leader: The agent with the highest mean Dice; equal ones, joined.
         dice: Its Dice.
         second: The next one, or "" where all are equal.
@@ -52,10 +50,10 @@ class Lead:
 
 
 def leads(board: Board) -> list[Lead]:
-    """Return who leads among the ranked agents after 1, 3, 5 and 20 clicks; none with fewer than two."""
+    """Return who leads among the ranked agents at `Rounds.leads`; none with fewer than two."""
     if len(board.ranked) < 2:
         return []
-    return [_lead(board, cost) for cost in LEAD_COSTS if cost <= board.section.budget]
+    return [_lead(board, cost) for cost in board.rounds.leads]
 
 
 def _lead(board: Board, cost: int) -> Lead:
@@ -102,7 +100,7 @@ def lead_grid(board: Board, found: Sequence[Lead], name: str, constants: Mapping
             ),
             "verdict": Value(text=lead.verdict),
         }
-        rows.append(Row(_clicks(lead.cost), cells))
+        rows.append(Row(board.rounds.spent(lead.cost), cells))
     why = [
         f"{reason[:1].upper()}{reason[1:]}." for reason in dict.fromkeys(lead.why for lead in found) if reason
     ]
@@ -120,7 +118,9 @@ def lead_sentences(board: Board, found: Sequence[Lead]) -> list[str]:
         return [f"Only {ranked[0].label} is ranked here; there is nobody to compare it with."]
     sentences = []
     for verdict, stretch in groupby(found, key=lambda lead: lead.verdict):
-        parts = [_part(list(part)) for _, part in groupby(stretch, key=lambda lead: lead.leader)]
+        parts = [
+            _part(list(part), board.rounds) for _, part in groupby(stretch, key=lambda lead: lead.leader)
+        ]
         text = "; ".join(parts)
         sentences += [f"{text[0].upper()}{text[1:]}.", *_SURE[verdict]]
     return sentences
@@ -138,10 +138,9 @@ _SURE = {
 }
 
 
-def _part(stretch: Sequence[Lead]) -> str:
+def _part(stretch: Sequence[Lead], rounds: Rounds) -> str:
     lead = stretch[0]
-    costs = listed([str(one.cost) for one in stretch])
-    when = f"after {costs} click{'' if costs == '1' else 's'} {lead.leader}"
+    when = f"after {rounds.spent_all([one.cost for one in stretch])} {lead.leader}"
     if not lead.second:
         return f"{when} are equal"
     sizes = [one.difference.value for one in stretch if not math.isnan(one.difference.value)]
@@ -153,14 +152,3 @@ def _range(sizes: Sequence[float]) -> str:
         return ""
     low, high = f"{min(sizes):.3f}", f"{max(sizes):.3f}"
     return f" by {low} Dice" if low == high else f" by {low} to {high} Dice"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a list in words: ``a, b and c``."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _clicks(cost: int) -> str:
-    return f"{cost} click{'' if cost == 1 else 's'}"

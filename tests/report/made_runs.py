@@ -84,6 +84,7 @@ def write_run(
     seal: bool = True,
     skipped: Sequence[Skipped] = (),
     description: Mapping[str, Any] | None = None,
+    first: tuple[str, int] = ("click", 1),
 ) -> Path:
     """Write a run of one cell per case (or per level and repeat) and return its path.
 
@@ -101,6 +102,7 @@ def write_run(
         seal: Whether to seal.
         skipped: What was left out.
         description: Changes to ``run.json``.
+        first: Kind and cost of the first round's prompt; every further round is a click.
     """
     info = AgentInfo(agent) if isinstance(agent, str) else agent
     cases = planned_cases() if cases is None else tuple(cases)
@@ -115,13 +117,19 @@ def write_run(
         path, about, cases_table(tuple(cases)), save_masks=False, episodes_per_shard=per_shard
     ) as run:
         for number, case in enumerate(cases[: only if only is not None else len(cases)]):
-            run.commit(number, _rows(plan, case, dice[number], (failures or {}).get(number)))
+            run.commit(number, _rows(plan, case, dice[number], (failures or {}).get(number), first))
         if seal:
             run.seal({})
     return path
 
 
-def _rows(plan: Plan, case: PlannedCase, dice: NDArray[np.float64], failure: tuple[int, str] | None) -> Rows:
+def _rows(
+    plan: Plan,
+    case: PlannedCase,
+    dice: NDArray[np.float64],
+    failure: tuple[int, str] | None,
+    first: tuple[str, int],
+) -> Rows:
     rows = Rows()
     protocol = plan.protocol
     about = (case.group, case.modality, case.target)
@@ -134,15 +142,17 @@ def _rows(plan: Plan, case: PlannedCase, dice: NDArray[np.float64], failure: tup
             failed = failure is not None and step == steps
             if failed:
                 value = 0.0
-            surface = step in protocol.surface_at and not failed
+            cost = step - 1 + first[1]
+            surface = cost in protocol.surface_at and not failed
             hd95 = np.inf if value == 0 else 20 * (1 - value)
             rows.add(
-                "steps", *key, step, step, value, value / (2 - value),
+                "steps", *key, step, cost, value, value / (2 - value),
                 hd95 if surface else None, value**0.5 if surface else None, value,
                 -1 if failed else 0, 0 if failed else 1, 0.02, 0.001, "0" * 64, *about,
             )  # fmt: skip
-            at = [10 + step, 20]
-            rows.add("prompts", *key, step, 0, "click", True, True, at, at, None, 1)
+            kind, spent = first if step == 1 else ("click", 1)
+            at = [10 + step, 20, 40 + step, 60] if kind == "box" else [10 + step, 20]
+            rows.add("prompts", *key, step, 0, kind, True, True, at, at, None, spent)
         status, error = ("ok", None) if failure is None else ("failed", failure[1])
         final = 0.0 if failure is not None or steps == 0 else float(values[steps - 1])
         rows.add(

@@ -197,3 +197,22 @@ def test_masks_chosen_with_the_truth_are_said_everywhere(tmp_path: Path) -> None
     assert text.count("Masks were chosen with the truth (oracle).") > 5
     assert text.count("oracle selection") > 5
     assert "chosen with the truth" in (tmp_path / "report/tables/small-v1_toy_dice.tex").read_text()
+
+
+def test_what_is_cut_on_a_small_screen_scrolls_and_shows_it(source: str) -> None:
+    shadow = re.search(
+        r"^\.scroll, \.drawing \{ background: linear-gradient\(.*local, .*scroll; \}$", source, re.M
+    )
+    assert shadow is not None
+    assert ".drawing { overflow-x: auto; }" in source
+    narrow = source[source.index("@media (max-width: 40rem)") :]
+    assert ".drawing svg { min-width: var(--least); }" in narrow.partition("@media print")[0]
+    drawings = re.findall(r'<div class="drawing"[^>]*>\s*<svg [^>]*>', source)
+    assert drawings
+    for drawing in drawings:
+        assert 'tabindex="0"' in drawing  # so that it scrolls by keyboard, too
+        width = re.search(r'viewBox="0 0 ([\d.]+) ', drawing)
+        least = re.search(r"--least:(\d+)px", drawing)
+        assert width is not None
+        assert least is not None
+        assert int(least.group(1)) >= float(width.group(1))  # a point is a pixel at least

@@ -84,7 +84,7 @@ def test_best_median_and_worst(toy_run: Path) -> None:
     run = read_run(toy_run)
     episodes = run.table("episodes").assign(area=[0.5, 0.9, 0.9, 0.1, 0.1])
     sheet = make_sheet("painter", run, CaseLoader(), episodes)
-    chosen = [(s.rank, s.case_id, s.area) for s in sheet.strips]
+    chosen = [(s.rank, s.case_id, s.value) for s in sheet.strips]
     # Ties go to the first case.
     assert chosen == [("best", "case-001", 0.9), ("median", "case-000", 0.5), ("worst", "case-003", 0.1)]
     assert [t.caption.split(":")[0] for t in sheet.strips[0].tiles][1:] == ["1 click", "5 clicks", "6 clicks"]
