@@ -22,7 +22,7 @@ __all__ = ["Run", "read_run"]
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory, open for reading.
+    """A run directory, open for reading, as it was when its first table was read.
 
     Attributes:
         path: The directory.
@@ -55,16 +55,21 @@ class Run:
         """What must be said wherever the run shows (random weights, use of the truth, …)."""
         return tuple(self.description["marks"])
 
+    @cached_property
+    def _commits(self) -> tuple[str, ...]:
+        """Names of the committed files, looked up once: so all tables are of the same shards."""
+        folder = self.path / "episodes"
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} must be a folder")
+        return tuple(sorted(file.name for file in folder.glob("part-*.parquet")))
+
     def files(self, name: str) -> list[Path]:
         """Return the files of a table, of committed shards only; none where the run did not keep it.
 
         Raises:
             StoreError: When a file is not there though its episodes are, or is none.
         """
-        commits = self.path / "episodes"
-        if commits.exists() and not commits.is_dir():
-            raise StoreError(f"{commits} must be a folder")
-        found = [self.path / name / file.name for file in sorted(commits.glob("part-*.parquet"))]
+        found = [self.path / name / file for file in self._commits]
         for file in found:
             # Masks are kept only where the run was told to; every other table is there for each commit.
             if name != "masks" and not file.is_file():

@@ -70,6 +70,19 @@ def test_the_same_command_again_does_nothing(tmp_path: Path) -> None:
     assert {f: f.stat().st_mtime_ns for f in (tmp_path / "run").rglob("*.parquet")} == before
 
 
+def test_what_is_read_of_a_run_that_goes_on_fits_together(tmp_path: Path) -> None:
+    execute(spec(tmp_path / "run"))
+    (tmp_path / "run" / "manifest.json").unlink()
+    last = max((tmp_path / "run" / "episodes").glob("*.parquet"))
+    data = last.read_bytes()
+    last.unlink()  # not committed yet; its steps are there already
+    run = read_run(tmp_path / "run")
+    episodes = run.table("episodes")
+    last.write_bytes(data)
+    assert set(run.table("steps")["case_id"]) == set(episodes["case_id"])
+    assert len(read_run(tmp_path / "run").table("episodes")) == 6 > len(episodes)
+
+
 def test_other_options_are_another_run(tmp_path: Path) -> None:
     execute(spec(tmp_path / "run"))
     with pytest.raises(SimclickError, match="holds another run"):
