@@ -37,6 +37,7 @@ from simclick.episode import Episode, Ground, Rules, ask
 from simclick.harness.engine import numeric_threads
 from simclick.harness.lockstep import Lockstep
 from simclick.harness.plan import make_plan
+from simclick.harness.records import Rows
 from simclick.harness.run import cases_table
 from simclick.harness.store import RunDirectory
 from simclick.protocol import load_protocol
@@ -99,16 +100,24 @@ class ScriptedPredictor:
 
 
 class Block:
-    """One episode of ours as the engine runs it; call it for its number of steps."""
+    """One episode of ours as the engine runs it; call it for its number of steps.
+
+    Attributes:
+        together: Blocks whose rows become tables together: as many as end during one commit, for they share
+            the next (see `simclick.harness.commits`).
+    """
 
     def __init__(self, truth: Mask, maps: Maps) -> None:
+        self.together = 1
         protocol = load_protocol("noc-v1").with_overrides({"surface_at": []})
         agent, self.dataset, self.maps = Scripted(maps), OneCase(truth), maps
         self.plan = make_plan(agent, self.dataset, protocol)
         self.lockstep = Lockstep(agent, self.dataset, Rules(protocol, 0))
 
     def __call__(self) -> int:
-        rows = self.lockstep.run(self.plan.blocks[0])
+        rows = Rows()
+        for _ in range(self.together):
+            rows.extend(self.lockstep.run(self.plan.blocks[0]))
         for name in ("prompts", "steps", "episodes"):
             rows.table(name)
         return rows.count("steps")
@@ -204,7 +213,8 @@ def main() -> None:
         f"is the median over masks. "
         + ("RITM: its evaluate_sample" if evaluation else "Plain: RITM's rule, written plainly (no --ritm)")
         + f"; OpenCV with {threads} threads, or one core. Ours: one thread. Check: that the case is what was "
-        "planned, once per case; commit: of one block, which a run does beside the next.",
+        "planned, once per case; commit: of one block, which a run does beside the next. Blocks that end "
+        "during one commit share the next, and so their tables.",
     )
     for size in (256, 512, 1024):
         for kind in ("typical", "large"):
@@ -224,9 +234,10 @@ def line(table: Table, evaluation: Any, label: str, truths: Sequence[Mask], repe
         with numeric_threads(1):
             one.append(on_one_core(peer, repeats))
             bare.append(timed(block.alone, repeats))
-            own.append(timed(block, repeats))
             check.append(block.check())
             commit.append(block.commit())
+            block.together = max(1, int(commit[-1] / timed(block, 1)))
+            own.append(timed(block, repeats))
 
     def compared(ours: Sequence[float]) -> list[str]:
         ratios = [median(a / b for a, b in zip(theirs, ours, strict=True)) for theirs in (many, one)]
