@@ -161,11 +161,8 @@ def timed(function: Callable[[], int], repeats: int) -> float:
 
 def theirs(evaluation: Any, truth: Mask, maps: Maps) -> Callable[[], int]:
     """Return RITM's loop over one mask as a function that returns its number of steps."""
-    gt, image, predictor = (
-        truth.astype(np.int32),
-        np.zeros((*truth.shape, 3), np.uint8),
-        ScriptedPredictor(maps),
-    )
+    gt, image = truth.astype(np.int32), np.zeros((*truth.shape, 3), np.uint8)
+    predictor = ScriptedPredictor(maps)
 
     def run() -> int:
         _, scores, _ = evaluation.evaluate_sample(image, gt, predictor, 1.01, max_clicks=STEPS)
@@ -240,7 +237,7 @@ def line(table: Table, evaluation: Any, label: str, truths: Sequence[Mask], repe
             own.append(timed(block, repeats))
 
     def compared(ours: Sequence[float]) -> list[str]:
-        ratios = [median(a / b for a, b in zip(theirs, ours, strict=True)) for theirs in (many, one)]
+        ratios = [median(a / b for a, b in zip(peers, ours, strict=True)) for peers in (many, one)]
         return [f"{median(ours):.3f}", *(f"{ratio:.1f}x" for ratio in ratios)]
 
     rest = (f"{median(check):.3f}", f"{median(commit):.3f}")

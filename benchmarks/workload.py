@@ -34,6 +34,8 @@ def masks(folder: Path | None, count: int = 6) -> tuple[str, list[Mask]]:
 
         candidates, name = (case.truth for case in Phantoms()), "phantoms"
     typical = [mask for mask in candidates if 0.002 <= mask.mean() <= 0.05]
+    if not typical:
+        sys.exit(f"--masks {folder}: no PNG mask of 0.2 to 5 % of its image in it")
     return name, typical[:: max(1, len(typical) // count)][:count]
 
 
@@ -85,6 +87,8 @@ def plain_peer(truth: Mask) -> Callable[[Mask], Click]:
 
 def ritm(path: Path) -> ModuleType:
     """Import RITM's evaluation code (`isegm`) from a checkout, without its data sets and models."""
+    if not (path / "isegm" / "inference" / "evaluation.py").is_file():
+        sys.exit(f"--ritm {path}: no isegm/inference/evaluation.py in it")
     for name in ("isegm.data.datasets", "isegm.utils.serialization"):
         stub: Any = ModuleType(name)
         for attribute in ("GrabCut", "Berkeley", "Davis", "PascalVoc"):

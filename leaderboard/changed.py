@@ -17,7 +17,8 @@ from simclick.errors import ConfigError, SimclickError
 from simclick.harness.specs import AgentSpec
 from simclick.harness.store import sha256_of
 from simclick.leaderboard.entries import TIERS, Entry
-from simclick.leaderboard.folders import check_folder, entry_paths
+from simclick.leaderboard.folders import check_folder
+from simclick.leaderboard.inventory import list_files
 from simclick.leaderboard.limits import canonical_json
 from simclick.leaderboard.pictures import same_picture
 from simclick.leaderboard.rows import EPISODES, STEPS, read_rows
@@ -178,7 +179,7 @@ def _check_archive(entry: Entry, path: Path, evidence: Evidence, agent: AgentSpe
         raise ConfigError(f"{entry.folder}: submission.json is not the archive's")
     if not _same_rows(verdict.files, entry):
         raise ConfigError(f"{entry.folder}: its rows are not the archive's")
-    mine = {n: p.read_bytes() for n, p in entry_paths(entry).items() if n.startswith("worst/")}
+    mine = {n: p.read_bytes() for n, p in list_files(entry.folder).items() if n.startswith("worst/")}
     theirs = {n: data for n, data in verdict.files.items() if n.startswith("worst/")}
     if {n: d for n, d in mine.items() if n.endswith(".json")} != {
         n: d for n, d in theirs.items() if n.endswith(".json")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from simclick.errors import ConfigError, StoreError
+from simclick.harness.out_folder import run_around
 from simclick.leaderboard.tables import paper_grid
 from simclick.report.grid import Grid, Value, csv_text
 from simclick.report.latex import latex_text
@@ -62,11 +63,13 @@ class Files:
         Of an earlier site exactly its files are removed; what others put there (``CNAME``, ``.git``) stays.
 
         Raises:
-            ConfigError: When the folder holds something, but no site.
+            ConfigError: When the folder holds something, but no site, or lies within a run directory.
             StoreError: When it cannot be written.
         """
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out} is a file: choose a folder")
+        if (run := run_around(out)) is not None:
+            raise ConfigError(f"--out {out} is or lies within {run}, a run directory: choose another folder")
         if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
             raise ConfigError(f"--out {out} is not empty and holds no site: choose another folder")
         hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(self._content.items())}

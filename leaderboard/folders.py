@@ -17,14 +17,14 @@ from simclick.harness.store import sha256_of
 from simclick.leaderboard.checks import CHECKS, READ, REPLAYED
 from simclick.leaderboard.entries import TIERS, Entry, entry_folders, load_entry
 from simclick.leaderboard.fitting import check_fit, check_stories
-from simclick.leaderboard.inventory import MAX_FOLDER, list_files
+from simclick.leaderboard.inventory import list_files
 from simclick.leaderboard.method import slug
 from simclick.leaderboard.pictures import check_picture
 from simclick.leaderboard.suites import Suite, load_suite, suite_names
 from simclick.leaderboard.summary import summarise
 from simclick.protocol import Protocol
 
-__all__ = ["MAX_FOLDER", "check_folder", "check_folders", "entry_paths"]
+__all__ = ["check_folder", "check_folders"]
 
 Tables = Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
 """Episodes and steps, by protocol."""
@@ -81,15 +81,6 @@ def check_folder(folder: Path, suites: Mapping[str, Suite] | None = None) -> Ent
         # What no check foresaw: a stranger's folder still is refused in a line.
         raise ConfigError(f"{folder}: it cannot be read: {type(error).__name__}: {error}") from error
     return entry
-
-
-def entry_paths(entry: Entry) -> dict[str, Path]:
-    """Return the files of a folder by their names in it.
-
-    Raises:
-        ConfigError: When one is a link.
-    """
-    return list_files(entry.folder)
 
 
 def _check_files(entry: Entry, found: Mapping[str, Path]) -> Sequence[Mapping[str, Any]]:

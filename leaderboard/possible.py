@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from simclick.errors import ConfigError
 from simclick.protocol import Protocol
@@ -85,12 +84,9 @@ def check_answers(masks: pd.DataFrame, steps: pd.DataFrame, where: str) -> None:
         _refuse(steps, wrong, f"{where}: steps", words)
 
 
-def _misplaced(kinds: pd.Series, places: pd.Series) -> NDArray[np.bool_]:
+def _misplaced(kinds: pd.Series, places: pd.Series) -> list[bool]:
     """Return where a prompt has a number of coordinates that none of its kind has."""
-    lengths = np.fromiter((len(place) for place in places), dtype=np.int64, count=len(places))
-    must = kinds.map(_PLACES).to_numpy(dtype=np.float64, na_value=np.nan)
-    lines = ((kinds == "scribble") & (lengths >= 2) & (lengths % 2 == 0)).to_numpy(dtype=np.bool_)
-    return np.asarray((lengths != must) & ~lines)
+    return [not fits_kind(kind, len(place)) for kind, place in zip(kinds, places, strict=True)]
 
 
 def _keys(frame: pd.DataFrame) -> pd.MultiIndex:

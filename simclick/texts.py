@@ -1,8 +1,10 @@
-"""Text from elsewhere (a method, a file, a plug-in), made fit for a terminal, a table and a row."""
+"""Text for people; what comes from a method, a file or a plug-in is made fit for a terminal and a table."""
 
 from __future__ import annotations
 
-__all__ = ["plain", "stray"]
+from collections.abc import Sequence
+
+__all__ = ["listed", "plain", "stray"]
 
 _MARK = "\ufffd"
 
@@ -28,3 +30,10 @@ def stray(text: str, allowed: str = "") -> str | None:
     """Return the first character of a text that is neither printable nor allowed, as ``U+001B``, or None."""
     found = next((c for c in text if not c.isprintable() and c not in allowed), None)
     return None if found is None else f"U+{ord(found):04X}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in words: ``a, b and c``."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -28,7 +28,8 @@ from simclick.report.runs import Section
 from simclick.report.sheets import LEGEND, Sheet
 from simclick.report.study import Study
 from simclick.report.style import THEME, Look, page_svg
-from simclick.report.wording import Lead, lead_sentences, listed
+from simclick.report.wording import Lead, lead_sentences
+from simclick.texts import listed
 
 __all__ = ["Chapter", "render_page"]
 

@@ -8,8 +8,8 @@ from itertools import chain
 
 from simclick.report.grid import MINUS, Value, value_text
 from simclick.report.robustness_scene import Scene
-from simclick.report.wording import listed
 from simclick.statistics.robustness import PASSED
+from simclick.texts import listed
 
 __all__ = ["robustness_words"]
 

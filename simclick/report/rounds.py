@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["CLICKS", "COSTS", "Rounds", "first_cost", "listed", "prompt_word", "single_round"]
+from simclick.texts import listed
+
+__all__ = ["CLICKS", "COSTS", "Rounds", "first_cost", "prompt_word", "single_round"]
 
 COSTS = (1, 3, 5, 10, 20)
 """Costs of the tables, in clicks, from the first one on."""
@@ -148,10 +150,3 @@ def prompt_word(prompts: pd.DataFrame) -> str:
     if word not in ("click", "box", "scribble"):
         word = "prompt"
     return word + ("es" if word == "box" else "s") * several
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as a list in words: ``a, b and c``."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"

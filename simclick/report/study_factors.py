@@ -19,11 +19,11 @@ from simclick.report.runs import Section
 from simclick.report.study import Study
 from simclick.report.style import INK, MUTED, PAPER, Look, drawing
 from simclick.report.tables import slug
-from simclick.report.wording import listed
 from simclick.statistics.bootstrap import MIN_GROUPS
 from simclick.statistics.factors import factor_table
 from simclick.statistics.measures import case_table, episode_table
 from simclick.statistics.summary import group_codes
+from simclick.texts import listed
 
 __all__ = ["factors_study"]
 

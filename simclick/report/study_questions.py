@@ -23,12 +23,12 @@ from simclick.report.robustness_scene import strong
 from simclick.report.runs import Section, may_rank
 from simclick.report.study import Study
 from simclick.report.style import Look, drawing
-from simclick.report.wording import listed
 from simclick.statistics.bootstrap import mean_intervals
 from simclick.statistics.clicks import timeline
 from simclick.statistics.crossing import crossing_table, difference_curves
 from simclick.statistics.robustness import robustness_table
 from simclick.statistics.summary import group_codes
+from simclick.texts import listed
 
 __all__ = ["questions_study"]
 

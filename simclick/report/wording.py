@@ -9,7 +9,8 @@ from itertools import groupby
 
 from simclick.report.boards import Board
 from simclick.report.grid import Column, Grid, Row, Value
-from simclick.report.rounds import Rounds, listed
+from simclick.report.rounds import Rounds
+from simclick.texts import listed
 
 __all__ = ["Lead", "lead_grid", "lead_sentences", "leads", "listed"]
 

@@ -18,12 +18,13 @@ import pytest
 from submission_support import made
 
 from simclick.errors import ConfigError
-from simclick.leaderboard import changed, folders, verify
+from simclick.leaderboard import changed, verify
 from simclick.leaderboard.accept import write_entry
 from simclick.leaderboard.archive import FORMAT
 from simclick.leaderboard.changed import Evidence, check_changed
 from simclick.leaderboard.entries import EPISODES, STEPS, load_entry
 from simclick.leaderboard.folders import check_folder, check_folders
+from simclick.leaderboard.inventory import MAX_FOLDER
 from simclick.leaderboard.limits import TEXT_BYTES
 from simclick.leaderboard.parquet import parquet_bytes
 from simclick.leaderboard.rows import MAX_ROWS
@@ -134,7 +135,7 @@ def test_a_small_file_that_holds_much_is_refused_by_its_footer(
     target: Path, monkeypatch: pytest.MonkeyPatch, bomb: Callable[[Path], None], said: str
 ) -> None:
     bomb(target)
-    assert sum(path.stat().st_size for path in target.rglob("*")) < folders.MAX_FOLDER
+    assert sum(path.stat().st_size for path in target.rglob("*")) < MAX_FOLDER
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("rows were read")

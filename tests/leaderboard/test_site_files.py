@@ -205,6 +205,13 @@ def test_what_others_put_into_the_folder_stays(tmp_path: Path) -> None:
     assert (tmp_path / "outside").read_text() == "kept"
 
 
+def test_a_site_is_not_written_into_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"plan_digest": "ab"}')
+    with pytest.raises(ConfigError, match="a run directory: choose another folder"):
+        Files().write(tmp_path / "steps" / "site")
+    assert not (tmp_path / "steps").exists()
+
+
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(ConfigError, match="holds no site"):
